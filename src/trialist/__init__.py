@@ -1,0 +1,1 @@
+"""Trialist decides what to try next in machine learning, runs it, and remembers everything."""

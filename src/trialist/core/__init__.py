@@ -1,0 +1,1 @@
+"""Records, statuses, events, errors and ports: what every other room speaks. Standard library only."""

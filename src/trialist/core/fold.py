@@ -1,0 +1,235 @@
+"""What events add up to: the rows of trials and studies are folds of the event log, and this is the fold.
+
+Leaders fold once, as they emit; stores keep the resulting rows beside the events; ``trialist fsck`` and the memory store
+fold again and compare. So there is one answer to "what does this event change".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from trialist.core.events import (
+    AttemptContinued,
+    AttemptEnded,
+    AttemptStarted,
+    BudgetChanged,
+    Checkpointed,
+    CheckpointFreed,
+    Event,
+    LeaseTaken,
+    Reported,
+    StudyCreated,
+    StudyStatusChanged,
+    TrialEnded,
+    TrialPaused,
+    TrialResumed,
+    TrialSuggested,
+)
+from trialist.core.records import Metric, Study, StudySpec, Trial
+from trialist.core.states import StudyStatus, TrialStatus, check_study, check_trial
+
+
+def fold_trial(trial: Trial | None, event: Event, metric_names: tuple[str, ...] = ()) -> Trial:
+    """The trial's row after an event that concerns it.
+
+    Args:
+        trial: The row before; ``None`` for ``TrialSuggested`` alone.
+        event: An event whose ``trial`` is not ``None``.
+        metric_names: Names of the study's metrics; the first one's last report is the trial's value.
+
+    Raises:
+        IllegalTransition: The event does not fit the row's status.
+    """
+    body = event.body
+    if isinstance(body, TrialSuggested):
+        return Trial(
+            number=body.trial,
+            params=body.params,
+            seed=body.seed,
+            source=body.source,
+            counted=body.counted,
+            parent=body.parent,
+            repeat_of=body.repeat_of,
+            warm_start_from=body.warm_start_from,
+            note=body.note,
+            seen_seq=body.seen_seq,
+            to_step=body.to_step,
+            suggested_at=event.at,
+        )
+    assert trial is not None, event
+    match body:
+        case Reported():
+            metrics = {**trial.metrics, **body.metrics}
+            value = metrics.get(metric_names[0]) if metric_names else None
+            return replace(trial, step=body.step, metrics=metrics, value=value)
+        case AttemptStarted():
+            check_trial(trial.number, trial.status, TrialStatus.RUNNING)
+            return replace(
+                trial,
+                status=TrialStatus.RUNNING,
+                attempt=body.attempt,
+                step=body.from_step or None,
+                to_step=body.to_step,
+                metrics=body.metrics,
+                value=body.metrics.get(metric_names[0]) if metric_names else None,
+                parked=False,
+                paused_by="",
+                reason="",
+                worker=body.worker,
+                run_dir=body.run_dir,
+                started_at=event.at if trial.started_at is None else trial.started_at,
+                running_since=event.at,
+            )
+        case AttemptContinued():
+            if trial.status is not TrialStatus.RUNNING:
+                check_trial(trial.number, trial.status, TrialStatus.RUNNING)
+            return replace(
+                trial,
+                status=TrialStatus.RUNNING,
+                to_step=body.to_step,
+                parked=False,
+                paused_by="",
+                reason="",
+                running_since=event.at if trial.running_since is None else trial.running_since,
+            )
+        case TrialPaused():
+            check_trial(trial.number, trial.status, TrialStatus.PAUSED)
+            return replace(
+                _at_rest(trial, event),
+                status=TrialStatus.PAUSED,
+                parked=body.parked,
+                paused_by=body.by,
+                reason=body.reason,
+            )
+        case TrialResumed():
+            check_trial(trial.number, trial.status, TrialStatus.WAITING)
+            return replace(trial, status=TrialStatus.WAITING, to_step=body.to_step, paused_by="", reason="")
+        case AttemptEnded():
+            if body.status is not trial.status:
+                check_trial(trial.number, trial.status, body.status)
+            return replace(
+                _at_rest(trial, event),
+                status=body.status,
+                parked=False,
+                paused_by=body.by if body.status is TrialStatus.PAUSED else "",
+                reason=body.message,
+            )
+        case TrialEnded():
+            check_trial(trial.number, trial.status, body.status)
+            return replace(
+                _at_rest(trial, event),
+                status=body.status,
+                parked=False,
+                paused_by="",
+                step=body.step,
+                metrics=body.metrics,
+                value=body.value,
+                error=body.error,
+                reason=body.reason,
+                ended_at=event.at,
+            )
+        case Checkpointed():
+            return replace(trial, checkpoint=body.checkpoint, checkpoint_step=body.step)
+        case CheckpointFreed():
+            if trial.checkpoint != body.checkpoint:
+                return trial
+            return replace(trial, checkpoint=None, checkpoint_step=None)
+    return trial
+
+
+def _at_rest(trial: Trial, event: Event) -> Trial:
+    """The trial with its running time accounted for up to this event."""
+    if trial.running_since is None:
+        return trial
+    return replace(trial, seconds=trial.seconds + max(0.0, event.at - trial.running_since), running_since=None)
+
+
+class StudyFold:
+    """A study's row while it is being led: cheap to add events to, frozen on demand by ``study()``.
+
+    Not thread-safe; belongs to whoever folds.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.spec: StudySpec = study.spec
+        self.status = study.status
+        self.reason = study.reason
+        self.seq = study.seq
+        self.num_trials = study.num_trials
+        self.num_suggested = study.num_suggested
+        self.counts: Counter[TrialStatus] = Counter(study.counts)
+        self.best_number = study.best_number
+        self.best_value = study.best_value
+        self.started_at = study.started_at
+        self.ended_at = study.ended_at
+        self.active_s = study.active_s
+        self.led_since = study.led_since
+        self.active_before_s = study.active_before_s
+
+    @property
+    def metric(self) -> Metric | None:
+        return self.spec.metrics[0] if len(self.spec.metrics) == 1 else None
+
+    def add(self, event: Event, was: Trial | None, now: Trial | None) -> None:
+        """Account for an event; ``was`` and ``now`` are the rows of its trial before and after, where it has one."""
+        self.seq = event.seq
+        if self.led_since is not None and not isinstance(event.body, LeaseTaken):
+            self.active_s = self.active_before_s + max(0.0, event.at - self.led_since)
+        if now is not None and (was is None or was.status is not now.status):
+            self._count(was, now)
+        body = event.body
+        match body:
+            case TrialSuggested():
+                self.num_trials = max(self.num_trials, body.trial + 1)
+                self.num_suggested += body.counted
+            case StudyStatusChanged():
+                check_study(self.spec.name, self.status, body.status)
+                self.status, self.reason = body.status, body.reason
+                if body.status is StudyStatus.RUNNING and self.started_at is None:
+                    self.started_at = event.at
+                if body.status is not StudyStatus.RUNNING:
+                    self.led_since = None
+                elif self.led_since is None:
+                    self.active_before_s, self.led_since = self.active_s, event.at
+                self.ended_at = event.at if body.status.is_ended else None
+            case BudgetChanged():
+                self.spec = replace(self.spec, budget=body.budget)
+            case LeaseTaken():
+                self.active_before_s, self.led_since = self.active_s, event.at
+            case StudyCreated():
+                self.spec = body.spec
+
+    def _count(self, was: Trial | None, now: Trial) -> None:
+        if was is not None:
+            self.counts[was.status] -= 1
+        self.counts[now.status] += 1
+        metric = self.metric
+        if metric is None or not now.status.counts or now.value is None:
+            return
+        if metric.mode.better(now.value, self.best_value) if self.best_value is not None else _finite(metric, now):
+            self.best_number, self.best_value = now.number, now.value
+
+    def study(self) -> Study:
+        """The row as it is now."""
+        return Study(
+            spec=self.spec,
+            status=self.status,
+            reason=self.reason,
+            seq=self.seq,
+            num_trials=self.num_trials,
+            num_suggested=self.num_suggested,
+            counts={status: count for status, count in self.counts.items() if count},
+            best_number=self.best_number,
+            best_value=self.best_value,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+            active_s=self.active_s,
+            led_since=self.led_since,
+            active_before_s=self.active_before_s,
+        )
+
+
+def _finite(metric: Metric, trial: Trial) -> bool:
+    worst = float("inf") if metric.mode == "min" else float("-inf")
+    return trial.value is not None and metric.mode.better(trial.value, worst)

@@ -1,0 +1,76 @@
+"""Names to objects: the one table that turns ``"sobol"`` into a class, loaded at first use.
+
+Built-ins and plugins are one mechanism: a plugin is an entry point in the group ``trialist.<kind>s`` (``trialist.searchers``
+…) of an installed package. Knows no object before it is asked for, so importing this costs nothing; it is the only module
+that imports others of ours by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from trialist.core.errors import MissingExtra, UnknownName
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "searcher": {
+        "random": "trialist.search.random:RandomSearcher",
+        "grid": "trialist.search.grid:GridSearcher",
+        "sobol": "trialist.search.sobol:SobolSearcher",
+    },
+    "scheduler": {
+        "fifo": "trialist.schedule.fifo:FifoScheduler",
+        "median": "trialist.schedule.median:MedianScheduler",
+        "asha": "trialist.schedule.asha:AshaScheduler",
+    },
+    "executor": {
+        "inline": "trialist.execute.inline:InlineExecutor",
+        "command": "trialist.execute.command:CommandExecutor",
+    },
+    "store": {
+        "memory": "trialist.store.memory:MemoryStore",
+        "sqlite": "trialist.store.sql:SqlStore",
+    },
+}
+"""Kind to name to ``module:attribute``."""
+
+EXTRAS: dict[str, str] = {}
+"""Top-level module that may be missing to the extra that brings it."""
+
+
+@cache
+def _plugins(kind: str) -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=f"trialist.{kind}s")}
+
+
+def names(kind: str) -> list[str]:
+    """All registered names of a kind (``searcher``, ``scheduler``, ``executor``, ``store``), built-ins first."""
+    return list({**BUILT_IN[kind], **_plugins(kind)})
+
+
+def load(kind: str, name: str) -> Any:
+    """The object registered under a name.
+
+    Raises:
+        UnknownName: Nobody registered it; the nearest is offered.
+        MissingExtra: It needs a library that is not installed; the pip line is named.
+    """
+    known = {**_plugins(kind), **BUILT_IN[kind]}
+    if name not in known:
+        raise UnknownName(kind, name, known)
+    return resolve(known[name], what=f"{kind} '{name}'")
+
+
+def resolve(target: str, what: str) -> Any:
+    """The object behind ``module:attribute``; ``what`` names it in the user's words, for the error."""
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in EXTRAS:
+            raise
+        raise MissingExtra(what, EXTRAS[missing], missing) from error
