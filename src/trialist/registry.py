@@ -8,9 +8,7 @@ that imports others of ours by name.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from trialist.core.errors import MissingExtra, UnknownName
@@ -34,15 +32,21 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "memory": "trialist.store.memory:MemoryStore",
         "sqlite": "trialist.store.sql:SqlStore",
     },
+    "model_type": {
+        "sklearn": "trialist.train.sklearn:SklearnModel",
+    },
 }
 """Kind to name to ``module:attribute``."""
 
-EXTRAS: dict[str, str] = {}
+EXTRAS: dict[str, str] = {"sklearn": "sklearn"}
 """Top-level module that may be missing to the extra that brings it."""
 
 
 @cache
 def _plugins(kind: str) -> dict[str, str]:
+    # Here, because it brings half the standard library along: it was most of what `import trialist` cost.
+    from importlib.metadata import entry_points
+
     return {point.name: point.value for point in entry_points(group=f"trialist.{kind}s")}
 
 

@@ -1,0 +1,79 @@
+# Every target sets up what it needs by itself, in environments inside this folder. Nothing else is touched.
+# All paths are relative, so the folder may have any name, spaces included. Targets may be combined and run with -j.
+
+PYTHON ?= python3
+JOBS   ?= 2
+DEV    := .venv/bin/python
+DEMO   := .venv-demo/bin/python
+PIP     = -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo check lint test test-fast test-extras bench docs stub clean
+
+help: ## Show this list
+	@printf 'Trialist: what make can do here\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@printf '\n  PYTHON=python3.12 picks the interpreter, JOBS=4 the number of test processes.\n'
+
+demo: .venv-demo/.installed ## Tune a classifier of handwritten digits and look at the result (about a minute)
+	@$(DEMO) examples/digits/demo.py
+
+check: lint test-fast ## What to run before each commit
+
+lint: .venv/.installed ## Style, types and layers
+	@$(DEV) -m ruff check .
+	@$(DEV) -m ruff format --check --quiet . || { $(DEV) -m ruff format --check .; exit 1; }
+	@$(DEV) -m mypy
+	@$(DEV) -c 'import sys; from importlinter.cli import lint_imports_command as run; sys.argv[0] = "lint-imports"; run()'
+
+test: .venv/.installed ## All tests that need no optional library (at most ten minutes on two cores)
+	@$(DEV) -m pytest -n $(JOBS) -m 'not extras'
+
+test-fast: .venv/.installed ## The tests that take less than a few seconds each
+	@$(DEV) -m pytest -n $(JOBS) -m 'not extras and not slow'
+
+test-extras: .venv/.installed-extras ## The tests that need optional libraries
+	@$(DEV) -m pytest -n $(JOBS) -m extras || { code=$$?; test $$code -eq 5 && echo 'test-extras: no test needs an optional library yet'; }
+
+bench: .venv/.installed ## Benchmarks against peers, side by side, in one run
+	@found=0; for script in benchmarks/*.py; do \
+	  test -e "$$script" || continue; found=1; echo "== $$script"; $(DEV) "$$script" || exit 1; \
+	done; test $$found -eq 1 || echo 'bench: there are no benchmarks yet; they come with the warm worker pool'
+
+docs: .venv/.installed ## Check the prose: links, code blocks, command help, error tree
+	@$(DEV) -m pytest tests/surface
+
+stub: .venv/.installed ## Write src/trialist/__init__.pyi anew from the table of public names
+	@$(DEV) tests/surface/test_exports.py
+
+clean: ## Remove environments and caches; results (runs/, stores) stay
+	rm -rf .venv .venv-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# --- environments ----------------------------------------------------------------------------------------------------
+
+# A link to the interpreter keeps the interpreter's own age, so the environment is rebuilt only where it is missing.
+.venv/bin/python .venv-demo/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'Trialist needs Python 3.11 or newer: make PYTHON=python3.12 ...'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' \
+	  || { echo 'This Python cannot make environments; on Debian and Ubuntu: apt-get install python3-venv'; exit 1; }
+	@echo '-- making an environment in $(@D:/bin=)'
+	@$(PYTHON) -m venv $(@D:/bin=)
+
+.venv/.installed: pyproject.toml | .venv/bin/python
+	@echo '-- installing Trialist and the development tools into .venv'
+	@$(DEV) $(PIP) --editable '.[dev]'
+	@touch $@
+
+# Extras whose tests exist; each later one that needs torch pins it (torch==2.13.0) and installs it before the rest.
+.venv/.installed-extras: pyproject.toml | .venv/.installed
+	@echo '-- installing the optional libraries that have tests'
+	@$(DEV) $(PIP) --editable '.[dev,sklearn]'
+	@touch $@
+
+.venv-demo/.installed: pyproject.toml | .venv-demo/bin/python
+	@echo '-- installing Trialist and scikit-learn into .venv-demo'
+	@$(DEMO) $(PIP) --editable '.[sklearn]'
+	@touch $@

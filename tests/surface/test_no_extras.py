@@ -1,0 +1,77 @@
+"""Without any optional library everything still imports; only use fails, and says which line installs what is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from trialist import registry
+
+ROOT = Path(__file__).resolve().parents[2]
+
+BLOCK = """
+import sys
+class Absent:
+    names = {names!r}
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in self.names:
+            raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def extras() -> dict[str, list[str]]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return tomllib.load(file)["project"]["optional-dependencies"]  # type: ignore[no-any-return]
+
+
+def run_without(names: list[str], code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", BLOCK.format(names=set(names)) + code],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_every_module_imports_without_any_extra() -> None:
+    code = """
+import importlib, pkgutil, trialist
+seen = 0
+for module in pkgutil.walk_packages(trialist.__path__, "trialist."):
+    if module.name.endswith("__main__"):
+        continue
+    importlib.import_module(module.name)
+    seen += 1
+assert seen > 15, seen
+print("imported", seen)
+"""
+    done = run_without(sorted({*registry.EXTRAS, "sklearn", "torch", "optuna", "ray", "matplotlib"}), code)
+    assert done.returncode == 0, done.stderr
+    assert "imported" in done.stdout
+
+
+def test_a_missing_library_is_named_with_its_line() -> None:
+    code = """
+from trialist import MissingExtra, TrainingEngine
+try:
+    TrainingEngine().train({"type": "sklearn", "estimator": "LogisticRegression"}, {"dataset": "iris"}, {})
+except MissingExtra as error:
+    print(error)
+"""
+    done = run_without(["sklearn"], code)
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'trialist[sklearn]'" in done.stdout
+
+
+@pytest.mark.parametrize("module", sorted(registry.EXTRAS))
+def test_the_named_extra_exists(module: str) -> None:
+    assert registry.EXTRAS[module] in extras()
+
+
+def test_all_holds_every_user_extra() -> None:
+    listed = extras()
+    inner = listed["all"][0].removeprefix("trialist[").removesuffix("]").split(",")
+    assert sorted(inner) == sorted(set(listed) - {"all", "dev", "tuning"})
