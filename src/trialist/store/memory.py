@@ -1,0 +1,485 @@
+"""The store in this process's memory: the executable specification of the port, and the fastest store there is.
+
+Every commit is folded again (``core.fold``) and compared with the rows it brought, so whatever is tested on this store
+has its arithmetic checked as well. Nothing outlives the object; nothing here knows SQL or files.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from threading import RLock
+from typing import Any
+
+from trialist.core.errors import Conflict, IllegalTransition, InternalError, LeaseLost, NotFound, StudyExists, StudyLed
+from trialist.core.events import (
+    AttemptEnded,
+    AttemptStarted,
+    Body,
+    Checkpointed,
+    CheckpointFreed,
+    CommandApplied,
+    CommandRefused,
+    Event,
+    Reported,
+    StudyCreated,
+    TrialEnded,
+    TrialSuggested,
+)
+from trialist.core.fold import StudyFold, fold_trial
+from trialist.core.ports import BY_NUMBER, Commit, StudyPage, TrialOrder, TrialPage
+from trialist.core.records import (
+    Attempt,
+    Checkpoint,
+    Command,
+    CommandStatus,
+    Holder,
+    Lease,
+    Report,
+    Study,
+    StudySpec,
+    Trial,
+)
+from trialist.core.states import StudyStatus, TrialStatus
+from trialist.core.wire import to_json
+from trialist.store.holders import LeaseState
+from trialist.store.paging import (
+    ValueCursor,
+    best_first,
+    check_order,
+    number_cursor,
+    rank,
+    read_number_cursor,
+    read_value_cursor,
+    sign_of,
+    value_cursor,
+)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Everything of one study."""
+
+    study: Study
+    order: int
+    """Counts studies as they were created."""
+    lease: LeaseState = field(default_factory=LeaseState)
+    trials: list[Trial] = field(default_factory=list)
+    live: set[int] = field(default_factory=set)
+    events: list[Event] = field(default_factory=list)
+    attempts: dict[int, dict[int, Attempt]] = field(default_factory=lambda: defaultdict(dict))
+    reports: dict[int, dict[tuple[int, int], Report]] = field(default_factory=lambda: defaultdict(dict))
+    checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
+    commands: list[Command] = field(default_factory=list)
+    keys: dict[str, int] = field(default_factory=dict)
+    pending: dict[int, None] = field(default_factory=dict)
+    """Ids of commands without an answer, oldest first."""
+
+
+class MemoryStore:
+    """The ``Store`` port over plain dicts.
+
+    Records are kept as they are given and given as they are kept: who changes a dict inside one changes the store.
+    """
+
+    def __init__(self, url: str = "memory") -> None:
+        self.url = url
+        self._studies: dict[str, _Kept] = {}
+        self._created = 0
+        self._lock = RLock()
+        """Protects all of the above from other threads: the lease's renewer, the service, a user's own."""
+
+    # studies
+
+    def create_study(self, spec: StudySpec) -> Study:
+        with self._lock:
+            if any(kept.study.name == spec.name for kept in self._studies.values()):
+                raise StudyExists(spec.name, self.url)
+            if spec.id in self._studies:
+                raise InternalError(f"study id {spec.id} was given twice.")
+            self._created += 1
+            kept = _Kept(study=Study(spec=spec, seq=1), order=self._created)
+            kept.events.append(Event(1, spec.created_at, StudyCreated(spec=spec)))
+            self._studies[spec.id] = kept
+            return kept.study
+
+    def find_study(self, name_or_id: str) -> Study | None:
+        with self._lock:
+            for kept in self._studies.values():
+                if kept.study.name == name_or_id:
+                    return kept.study
+            found = self._studies.get(name_or_id)
+            return None if found is None else found.study
+
+    def list_studies(
+        self, *, status: StudyStatus | None = None, search: str = "", limit: int = 100, cursor: str | None = None
+    ) -> StudyPage:
+        before = read_number_cursor(cursor)
+        wanted = search.casefold()
+        with self._lock:
+            found = [
+                kept
+                for kept in reversed(self._studies.values())
+                if (before is None or kept.order < before)
+                and (status is None or kept.study.status is status)
+                and wanted in kept.study.name.casefold()
+            ]
+            more = len(found) > limit
+            page = found[:limit]
+            return StudyPage([kept.study for kept in page], number_cursor(page[-1].order) if more and page else None)
+
+    def delete_study(self, study_id: str) -> None:
+        with self._lock:
+            kept = self._kept(study_id)
+            self._refuse_led(kept)
+            del self._studies[study_id]
+
+    # leading
+
+    def take_lease(self, study_id: str, holder: Holder, ttl_s: float) -> Lease:
+        with self._lock:
+            kept = self._kept(study_id)
+            self._refuse_led(kept)
+            kept.lease = kept.lease.taken(holder, ttl_s)
+            return Lease(study_id=study_id, epoch=kept.lease.epoch, holder=holder, ttl_s=ttl_s)
+
+    def renew_lease(self, lease: Lease) -> None:
+        with self._lock:
+            kept = self._led(lease, lease.study_id)
+            kept.lease = kept.lease.renewed(lease.ttl_s)
+
+    def release_lease(self, lease: Lease) -> None:
+        with self._lock:
+            kept = self._studies.get(lease.study_id)
+            if kept is not None and kept.lease.epoch == lease.epoch:
+                kept.lease = LeaseState(epoch=lease.epoch)
+
+    def leader(self, study_id: str) -> Holder | None:
+        with self._lock:
+            return self._kept(study_id).lease.leader()
+
+    def commit(self, lease: Lease | None, commit: Commit) -> None:
+        with self._lock:
+            if lease is not None:
+                kept = self._led(lease, commit.study.name)
+            else:
+                kept = self._kept(commit.study.id)
+                self._refuse_led(kept)
+                if commit.study.seq - len(commit.events) != kept.study.seq:
+                    raise Conflict(f"study '{commit.study.name}' was changed meanwhile: read it again, and try again.")
+            _check(kept, commit)
+            if lease is None:
+                kept.lease = LeaseState(epoch=kept.lease.epoch)  # whoever let it run out is fenced from here on
+            _apply(kept, commit)
+
+    # commands
+
+    def send_command(self, study_id: str, command: Command) -> Command:
+        with self._lock:
+            kept = self._kept(study_id)
+            known = kept.keys.get(command.key)
+            if known is not None:
+                return kept.commands[known - 1]
+            number = len(kept.commands) + 1
+            stored = replace(
+                command,
+                id=number,
+                status=CommandStatus.PENDING,
+                result={},
+                error="",
+                created_at=command.created_at or time.time(),
+            )
+            kept.commands.append(stored)
+            kept.keys[command.key] = number
+            kept.pending[number] = None
+            return stored
+
+    def pending_commands(self, study_id: str) -> list[Command]:
+        with self._lock:
+            kept = self._kept(study_id)
+            return [kept.commands[number - 1] for number in islice(kept.pending, 1000)]
+
+    def command(self, study_id: str, command_id: int) -> Command:
+        with self._lock:
+            commands = self._kept(study_id).commands
+            if not 1 <= command_id <= len(commands):
+                raise NotFound("command", command_id, self.url)
+            return commands[command_id - 1]
+
+    # reading
+
+    def trial(self, study_id: str, number: int) -> Trial:
+        with self._lock:
+            trials = self._kept(study_id).trials
+            if not 0 <= number < len(trials):
+                raise NotFound("trial", number, self.url)
+            return trials[number]
+
+    def trials(
+        self,
+        study_id: str,
+        *,
+        status: Sequence[TrialStatus] = (),
+        order: TrialOrder = BY_NUMBER,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> TrialPage:
+        check_order(order)
+        with self._lock:
+            kept = self._kept(study_id)
+            if order.by == "value":
+                return _page_by_value(kept, frozenset(status), order, limit, read_value_cursor(cursor))
+            last = read_number_cursor(cursor)
+            if order.descending:
+                numbers = range((len(kept.trials) if last is None else min(last, len(kept.trials))) - 1, -1, -1)
+            else:
+                numbers = range(0 if last is None else last + 1, len(kept.trials))
+            rows = (kept.trials[number] for number in numbers)
+            page = list(islice((trial for trial in rows if not status or trial.status in status), limit + 1))
+            return TrialPage(page[:limit], number_cursor(page[limit - 1].number) if len(page) > limit else None)
+
+    def iter_trials(self, study_id: str, *, status: Sequence[TrialStatus] = ()) -> Iterator[Trial]:
+        cursor = None
+        while True:
+            page = self.trials(study_id, status=status, limit=1000, cursor=cursor)
+            yield from page.trials
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    def live_trials(self, study_id: str) -> list[Trial]:
+        with self._lock:
+            kept = self._kept(study_id)
+            return [kept.trials[number] for number in sorted(kept.live)]
+
+    def events(
+        self, study_id: str, *, after: int = 0, limit: int = 1000, kinds: Sequence[type[Body]] = ()
+    ) -> list[Event]:
+        with self._lock:
+            events = self._kept(study_id).events
+            if not kinds:
+                return events[max(after, 0) : max(after, 0) + limit]
+            rows = islice(events, max(after, 0), None)
+            return list(islice((event for event in rows if type(event.body) in kinds), limit))
+
+    def reports(self, study_id: str, trial: int) -> list[Report]:
+        with self._lock:
+            kept = self._kept(study_id)
+            attempts = kept.attempts.get(trial, {}).values()
+            reports = kept.reports.get(trial, {})
+            return [replace(reports[key], superseded=_superseded(reports[key], attempts)) for key in sorted(reports)]
+
+    def attempts(self, study_id: str, trial: int) -> list[Attempt]:
+        with self._lock:
+            attempts = self._kept(study_id).attempts.get(trial, {})
+            return [attempts[number] for number in sorted(attempts)]
+
+    def checkpoints(self, study_id: str, trial: int | None = None) -> list[Checkpoint]:
+        with self._lock:
+            rows = self._kept(study_id).checkpoints.values()
+            return sorted((row for row in rows if trial is None or row.trial == trial), key=lambda row: row.at)
+
+    def checkpoint(self, study_id: str, checkpoint_id: str) -> Checkpoint:
+        with self._lock:
+            found = self._kept(study_id).checkpoints.get(checkpoint_id)
+            if found is None:
+                raise NotFound("checkpoint", checkpoint_id, self.url)
+            return found
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _kept(self, study_id: str) -> _Kept:
+        kept = self._studies.get(study_id)
+        if kept is None:
+            raise NotFound("study", study_id, self.url)
+        return kept
+
+    def _led(self, lease: Lease, name: str) -> _Kept:
+        """The study, if this lease is still its own; a deleted study is nobody's."""
+        kept = self._studies.get(lease.study_id)
+        if kept is None or kept.lease.epoch != lease.epoch or kept.lease.holder is None:
+            raise LeaseLost(kept.study.name if kept is not None else name, lease.epoch)
+        return kept
+
+    @staticmethod
+    def _refuse_led(kept: _Kept) -> None:
+        leader = kept.lease.leader()
+        if leader is not None:
+            raise StudyLed(kept.study.name, str(leader))
+
+
+def _page_by_value(
+    kept: _Kept, status: frozenset[TrialStatus], order: TrialOrder, limit: int, last: ValueCursor | None
+) -> TrialPage:
+    sign = sign_of(kept.study.spec)
+    found = [(rank(trial.value, sign), trial.number) for trial in kept.trials if not status or trial.status in status]
+    ranked = sorted((value, number) for value, number in found if value is not None)
+    unranked = [number for value, number in found if value is None]
+    forwards = best_first(order, sign)
+    if not forwards:
+        ranked.reverse()
+    if last is not None and last.rank is None:
+        ranked, unranked = [], [number for number in unranked if number > last.number]
+    elif last is not None:
+        at = (last.rank, last.number)
+        ranked = [key for key in ranked if (key > at if forwards else key < at)]
+    keys = [ValueCursor(value, number) for value, number in ranked] + [ValueCursor(None, number) for number in unranked]
+    page = [kept.trials[key.number] for key in keys[:limit]]
+    return TrialPage(page, value_cursor(keys[limit - 1]) if len(keys) > limit else None)
+
+
+def _superseded(report: Report, attempts: Any) -> bool:
+    """Whether a later attempt began below this report; one that began at 0 began from nothing."""
+    return any(
+        later.attempt > report.attempt and (later.from_step < report.step or later.from_step == 0) for later in attempts
+    )
+
+
+def _check(kept: _Kept, commit: Commit) -> None:
+    """Fold the commit's events over what is stored, and compare with the rows it brings.
+
+    Raises:
+        InternalError: They differ, the events leave a gap, or something immutable would change.
+    """
+    fold = StudyFold(kept.study)
+    names = tuple(metric.name for metric in kept.study.spec.metrics)
+    stored = kept.trials
+    rows: dict[int, Trial] = {}
+    new: list[int] = []
+    seq = kept.study.seq
+    for event in commit.events:
+        seq += 1
+        if event.seq != seq:
+            raise InternalError(f"an event has seq {event.seq} where {seq} is due: {event}")
+        number, was, now = event.trial, None, None
+        if number is not None:
+            is_new = type(event.body) is TrialSuggested
+            if is_new:
+                if number != len(stored) + len(new):
+                    raise InternalError(f"a new trial has number {number} where {len(stored) + len(new)} is due.")
+                new.append(number)
+            else:
+                was = rows.get(number) or (stored[number] if 0 <= number < len(stored) else None)
+                if was is None:
+                    raise InternalError(f"there is no trial {number} for this event: {event}")
+            now = _fold_trial(was, event, names)
+            rows[number] = now
+        try:
+            fold.add(event, was, now)
+        except IllegalTransition as error:
+            raise InternalError(f"{error} By this event: {event}") from error
+    _same("the study's row", fold.study(), commit.study)
+    _check_rows(kept, commit, rows, new)
+
+
+def _fold_trial(was: Trial | None, event: Event, names: tuple[str, ...]) -> Trial:
+    try:
+        now = fold_trial(was, event, names)
+    except IllegalTransition as error:
+        raise InternalError(f"{error} By this event: {event}") from error
+    if was is not None and now is not was and was.status.is_terminal:
+        raise InternalError(f"trial {was.number} is {was.status}: nothing may change it any more. Event: {event}")
+    if isinstance(event.body, AttemptStarted) and was is not None and event.body.attempt <= was.attempt:
+        raise InternalError(f"trial {was.number} had its attempt {was.attempt} already. Event: {event}")
+    return now
+
+
+def _check_rows(kept: _Kept, commit: Commit, rows: Mapping[int, Trial], new: Sequence[int]) -> None:
+    """The rows of a commit are exactly those that its events made or changed, as folded."""
+    if [trial.number for trial in commit.new_trials] != list(new):
+        raise InternalError(f"new trials are {[t.number for t in commit.new_trials]}, but events suggest {list(new)}.")
+    given = {trial.number: trial for trial in (*commit.new_trials, *commit.changed_trials)}
+    if len(given) != len(commit.new_trials) + len(commit.changed_trials):
+        raise InternalError("a trial has two rows in one commit.")
+    for number, folded in rows.items():
+        row = given.pop(number, None)
+        if row is not None:
+            _same(f"the row of trial {number}", folded, row)
+        elif folded is not kept.trials[number]:
+            raise InternalError(f"the events change trial {number}, but its row is not in the commit.")
+    for number, row in given.items():
+        if not 0 <= number < len(kept.trials) or kept.trials[number].status.is_terminal:
+            raise InternalError(f"a row came for trial {number}, which is not there to change.")
+        _same(f"the row of trial {number}", kept.trials[number], row)
+
+
+def _same(what: str, folded: Study | Trial, given: Study | Trial) -> None:
+    # NaN differs from itself, but not in JSON.
+    if folded != given and to_json(folded) != to_json(given):
+        raise InternalError(f"{what} is not what its events add up to.\nevents: {folded}\ngiven:  {given}")
+
+
+def _apply(kept: _Kept, commit: Commit) -> None:
+    """Write a commit that was checked; nothing in here can fail halfway."""
+    kept.study = commit.study
+    kept.events.extend(commit.events)
+    kept.trials.extend(commit.new_trials)
+    for trial in commit.changed_trials:
+        kept.trials[trial.number] = trial
+    for trial in (*commit.new_trials, *commit.changed_trials):
+        (kept.live.discard if trial.status.is_terminal else kept.live.add)(trial.number)
+    for event in commit.events:
+        _derive(kept, event)
+
+
+def _derive(kept: _Kept, event: Event) -> None:
+    """The rows of attempts, reports, checkpoints and commands that follow from an event."""
+    match event.body:
+        case Reported() as body:
+            reports, key = kept.reports[body.trial], (body.attempt, body.step)
+            known = reports[key].metrics if key in reports else {}
+            reports[key] = Report(
+                trial=body.trial,
+                attempt=body.attempt,
+                step=body.step,
+                metrics={**known, **body.metrics},
+                at=event.at,
+            )
+        case AttemptStarted() as body:
+            kept.attempts[body.trial][body.attempt] = Attempt(
+                trial=body.trial,
+                attempt=body.attempt,
+                from_step=body.from_step,
+                started_at=event.at,
+                worker=body.worker,
+                devices=body.devices,
+            )
+        case AttemptEnded() as body:
+            _end_attempt(kept, event.at, body, body.message)
+        case TrialEnded() as body:
+            _end_attempt(kept, event.at, body, body.error.message if body.error is not None else body.reason)
+        case Checkpointed() as body:
+            kept.checkpoints[body.checkpoint] = Checkpoint(
+                id=body.checkpoint,
+                trial=body.trial,
+                attempt=body.attempt,
+                step=body.step,
+                path=body.path,
+                num_bytes=body.num_bytes,
+                at=event.at,
+            )
+        case CheckpointFreed() as body:
+            kept.checkpoints.pop(body.checkpoint, None)
+        case CommandApplied() as body:
+            _answer(kept, body.command, CommandStatus.APPLIED, result=body.result)
+        case CommandRefused() as body:
+            _answer(kept, body.command, CommandStatus.REFUSED, error=body.error)
+
+
+def _end_attempt(kept: _Kept, at: float, body: AttemptEnded | TrialEnded, message: str) -> None:
+    """An attempt ends once: a trial that ends between attempts leaves the last one as it was."""
+    attempt = kept.attempts[body.trial].get(body.attempt)
+    if attempt is not None and attempt.ended_at is None:
+        outcome = None if body.outcome is None else body.outcome.value
+        kept.attempts[body.trial][body.attempt] = replace(attempt, ended_at=at, outcome=outcome, message=message)
+
+
+def _answer(kept: _Kept, command_id: int, status: CommandStatus, **fate: Any) -> None:
+    """A command is answered once; one that never went through the store has no row."""
+    if command_id in kept.pending:
+        del kept.pending[command_id]
+        kept.commands[command_id - 1] = replace(kept.commands[command_id - 1], status=status, **fate)
