@@ -17,6 +17,7 @@ from trialist.core.records import (
     Metrics,
     OutcomeKind,
     Params,
+    Spec,
     StudySpec,
     WarmStartFrom,
 )
@@ -46,6 +47,15 @@ class StudyStatusChanged:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BudgetChanged:
     budget: Budget
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfigured:
+    """Said what runs the trials, and how; replaces these parts of the spec."""
+
+    objective: Mapping[str, Any] | None
+    executor: Spec
+    resources: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,6 +243,7 @@ Body = (
     | LeaseTaken
     | StudyStatusChanged
     | BudgetChanged
+    | RunConfigured
     | TrialSuggested
     | AttemptStarted
     | AttemptContinued

@@ -15,10 +15,10 @@ from trialist.core.events import (
     AttemptStarted,
     BudgetChanged,
     Checkpointed,
-    CheckpointFreed,
     Event,
     LeaseTaken,
     Reported,
+    RunConfigured,
     StudyCreated,
     StudyStatusChanged,
     TrialEnded,
@@ -131,10 +131,7 @@ def fold_trial(trial: Trial | None, event: Event, metric_names: tuple[str, ...] 
             )
         case Checkpointed():
             return replace(trial, checkpoint=body.checkpoint, checkpoint_step=body.step)
-        case CheckpointFreed():
-            if trial.checkpoint != body.checkpoint:
-                return trial
-            return replace(trial, checkpoint=None, checkpoint_step=None)
+    # What else happens around a trial leaves its row as it is: a freed checkpoint concerns the checkpoint's row alone.
     return trial
 
 
@@ -195,6 +192,10 @@ class StudyFold:
                 self.ended_at = event.at if body.status.is_ended else None
             case BudgetChanged():
                 self.spec = replace(self.spec, budget=body.budget)
+            case RunConfigured():
+                self.spec = replace(
+                    self.spec, objective=body.objective, executor=body.executor, resources=body.resources
+                )
             case LeaseTaken():
                 self.active_before_s, self.led_since = self.active_s, event.at
             case StudyCreated():

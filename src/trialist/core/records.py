@@ -68,7 +68,7 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudySpec:
-    """What a study was made with. Immutable but for the budget, which ``BudgetChanged`` replaces."""
+    """What a study was made with. Immutable but for what ``BudgetChanged`` and ``RunConfigured`` replace."""
 
     id: str
     """32 hexadecimal digits."""

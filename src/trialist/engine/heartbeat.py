@@ -1,0 +1,74 @@
+"""A thread beside the loop that keeps the lease alive and commits what a busy trial leaves waiting.
+
+An inline trial may compute for an hour on the engine's own thread; what was emitted before it began must be durable and
+visible all the same. Knows nothing of trials.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from trialist.core.errors import LeaseLost, StoreError
+from trialist.core.ports import Store
+from trialist.core.records import Lease
+from trialist.engine.lead import Lead
+
+_log = logging.getLogger("trialist")
+VISIBLE_AFTER_S = 0.1
+"""What is emitted becomes visible to other processes within about this time."""
+
+
+class Heartbeat:
+    """Context manager around the time during which a process leads a study.
+
+    Args:
+        store: Where the lease lives.
+        lease: The lease.
+        lead: Whose waiting events are committed.
+        on_lost: Called once, from this thread, when the lease is gone.
+    """
+
+    def __init__(self, store: Store, lease: Lease, lead: Lead, on_lost: Callable[[], None]) -> None:
+        self._store = store
+        self._lease = lease
+        self._lead = lead
+        self._on_lost = on_lost
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="trialist-heartbeat", daemon=True)
+        self.lost: LeaseLost | None = None
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        clock = self._lead.clock
+        every_s = self._lease.ttl_s / 3
+        due = clock.monotonic() + every_s
+        while not self._stop.wait(VISIBLE_AFTER_S):
+            try:
+                self._commit_waiting()
+                if clock.monotonic() >= due:
+                    self._store.renew_lease(self._lease)
+                    due = clock.monotonic() + every_s
+            except LeaseLost as error:
+                self.lost = error
+                self._on_lost()
+                return
+            except StoreError as error:
+                # The loop meets the same error at its own commit and says so there; the lease is tried again.
+                _log.debug("heartbeat of study %s: %s", self._lease.study_id, error)
+
+    def _commit_waiting(self) -> None:
+        lead = self._lead
+        if lead.pending and lead.clock.monotonic() - lead.last_commit >= VISIBLE_AFTER_S:
+            lead.commit()

@@ -1,0 +1,427 @@
+"""The loop: suggests, places, runs, hears, decides and commits, until there is nothing left to do.
+
+A tick is: commands → waiting trials, promotions, suggestions → commit → start → poll → events → commit. Results and the
+suggestions that follow from them share a commit. Knows ports and records; which searcher, store or executor these are was
+decided by a front door.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trialist.core.errors import LeaseLost, StoreBusy, StoreFull, TrialistError
+from trialist.core.events import BudgetChanged, Noted, RunConfigured, StudyStatusChanged, TrialEnded, TrialResumed
+from trialist.core.ports import Clock, Executor, Replier, Scheduler, Searcher, Signal, Sink, Store
+from trialist.core.records import (
+    Budget,
+    Command,
+    CommandKind,
+    Exhausted,
+    Lease,
+    Metrics,
+    NeedsReply,
+    Params,
+    Study,
+    Trial,
+)
+from trialist.core.states import StudyStatus, TrialStatus
+from trialist.engine import control, guards
+from trialist.engine.clients import Clients
+from trialist.engine.finish import end_paused
+from trialist.engine.heartbeat import Heartbeat
+from trialist.engine.interrupts import Interrupts
+from trialist.engine.keeping import CheckpointKeeper
+from trialist.engine.lead import Batch
+from trialist.engine.outcome import Errand, Leaving
+from trialist.engine.placement import Placement
+from trialist.engine.recover import settle_lost, take_up
+from trialist.engine.replies import Replies
+from trialist.engine.runs import Runs
+
+_log = logging.getLogger("trialist")
+COMMIT_EVERY_S = 0.005
+COMMIT_RECORDS = 256
+COMMANDS_EVERY_S = 0.1
+"""How often the store is asked for commands, and the longest that ``poll`` waits."""
+STORE_PATIENCE_S = 600.0
+"""How long a store may be away before the engine gives up; what runs goes on meanwhile."""
+
+
+class RunEnd(NamedTuple):
+    """How leading a study ended."""
+
+    study: Study
+    interrupted: bool
+    """Whether Ctrl-C or TERM ended it; it can go on later."""
+
+
+class Assembly(NamedTuple):
+    """All that an engine is made of; a front door puts it together."""
+
+    store: Store
+    searcher: Searcher
+    scheduler: Scheduler
+    executor: Executor
+    placement: Placement
+    clock: Clock
+    workspace: Callable[[Trial], Path]
+    check_params: Callable[[Params], dict[str, Any]]
+    remove_files: Callable[[str], None]
+    replier: Replier | None = None
+    sinks: Sequence[Sink] = ()
+    on_end: Callable[[Trial], None] | None = None
+    """Called on the engine's thread for each ended trial, after its commit."""
+    say: Callable[[str], None] = _log.warning
+    """Tells the person at the terminal something."""
+    timeout_s: float | None = None
+    artifact_budget_bytes: int | None = None
+    configured: RunConfigured | None = None
+    """What this run says of objective, executor and resources; recorded where it is new."""
+    budget: Budget | None = None
+    """What this run says of the budget; recorded where it is new."""
+
+
+class Engine:
+    """Leads one study in this process, on the calling thread.
+
+    Args:
+        assembly: What it is made of.
+        lease: Held by the caller; released by the caller.
+        study: The row, read under the lease.
+    """
+
+    def __init__(self, assembly: Assembly, lease: Lease, study: Study) -> None:
+        self._a = assembly
+        self._sinks = list(assembly.sinks)
+        self._ended: list[Trial] = []
+        self._lease = lease
+        self._lead = take_up(
+            store=assembly.store,
+            lease=lease,
+            study=study,
+            searcher=assembly.searcher,
+            scheduler=assembly.scheduler,
+            clock=assembly.clock,
+            after_commit=self._after_commit,
+        )
+        checkpoints = assembly.store.checkpoints(study.id)
+        live = self._lead.trials
+        ended = {row.trial for row in checkpoints if row.trial not in live}
+        self._keeper = CheckpointKeeper(
+            self._lead,
+            checkpoints,
+            [assembly.store.trial(study.id, number) for number in sorted(ended)],
+            assembly.remove_files,
+            **({} if assembly.artifact_budget_bytes is None else {"budget_bytes": assembly.artifact_budget_bytes}),
+        )
+        self._runs = Runs(
+            lead=self._lead,
+            executor=assembly.executor,
+            scheduler=assembly.scheduler,
+            placement=assembly.placement,
+            keeper=self._keeper,
+            workspace=assembly.workspace,
+            metrics_at=self._metrics_at,
+            timeout_s=assembly.timeout_s,
+        )
+        self._clients = Clients(self._lead, assembly.searcher, assembly.scheduler)
+        self._control = control.Context(
+            lead=self._lead,
+            floor=self._runs,
+            check_params=assembly.check_params,
+            find_trial=self._find_trial,
+            find_checkpoint=lambda number: self._keeper.last_of(number),
+            clients=self._clients.handlers(),
+        )
+        self._replies = Replies(self._lead, assembly.replier, assembly.executor.wake)
+        self._failures: Counter[str] = Counter()
+        self._exhausted = ""
+        self._stopping = ""
+        self._commands_due = 0.0
+        self._yielded = False
+
+    # --- from outside ---
+
+    def run(self) -> RunEnd:
+        """Lead the study until it has ended, or until it was interrupted.
+
+        Raises:
+            LeaseLost: Another process took over; nothing was written since.
+            StoreError: The store was away for longer than ``STORE_PATIENCE_S``.
+        """
+        lost = settle_lost(self._lead)
+        self._open(lost)
+        heartbeat = Heartbeat(self._a.store, self._lease, self._lead, self._a.executor.wake)
+        interrupts = Interrupts(self._a.say, self._a.executor)
+        try:
+            with heartbeat, interrupts:
+                try:
+                    while self._tick(interrupts):
+                        if heartbeat.lost is not None:
+                            raise heartbeat.lost
+                except LeaseLost:
+                    self._runs.abandon()
+                    self._lead.forget()
+                    raise
+                finally:
+                    self._replies.close()
+                    self._a.executor.close()
+        finally:
+            for sink in self._sinks:
+                sink.close()
+        self._call_back()
+        return RunEnd(self._lead.fold.study(), interrupts.count > 0)
+
+    # --- the tick ---
+
+    def _open(self, lost: int) -> None:
+        fold, configured, budget = self._lead.fold, self._a.configured, self._a.budget
+        if configured is not None and configured != RunConfigured(
+            objective=fold.spec.objective, executor=fold.spec.executor, resources=fold.spec.resources
+        ):
+            self._lead.emit(configured)
+        if budget is not None and budget != fold.spec.budget:
+            self._lead.emit(BudgetChanged(budget=budget))
+        if fold.status is not StudyStatus.RUNNING:
+            self._lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.RUNNING, reason=""))
+        if lost:
+            message = f"took the study up again: {lost} running trial{'s' * (lost != 1)} start over"
+            self._lead.emit(Noted(message=message))
+            _log.info(message)
+        self._commit()
+
+    def _tick(self, interrupts: Interrupts) -> bool:
+        """One round; returns whether there is another."""
+        self._take_commands()
+        self._heed(interrupts)
+        self._replies.collect()
+        self._fill()
+        if self._runs.has_launches:
+            if not self._a.executor.runs_ahead or self._commit_due():
+                self._commit()
+            self._runs.launch()
+        elif not self._runs.running and not self._replies.outstanding and self._finish(interrupts):
+            return False
+        with interrupts.polling():
+            self._a.executor.poll(self._poll_timeout(), lambda signal: self._hear(signal, interrupts))
+        if self._commit_due():
+            self._commit()
+        self._call_back()
+        return True
+
+    def _poll_timeout(self) -> float:
+        if self._lead.pending:
+            waited = self._a.clock.monotonic() - self._lead.last_commit
+            return max(0.0, COMMIT_EVERY_S - waited)
+        return COMMANDS_EVERY_S
+
+    def _commit_due(self) -> bool:
+        pending = self._lead.pending
+        if not pending:
+            return False
+        return pending >= COMMIT_RECORDS or self._a.clock.monotonic() - self._lead.last_commit >= COMMIT_EVERY_S
+
+    def _hear(self, signal: Signal, interrupts: Interrupts) -> None:
+        """A signal from the executor; inline trials call this from inside their ``report``."""
+        with interrupts.engine_code(), self._lead.lock:
+            self._runs.on_signal(signal)
+            if self._commit_due():
+                self._commit()
+            if self._a.executor.runs_ahead:
+                self._take_commands()
+
+    # --- giving work ---
+
+    def _fill(self) -> None:
+        fold = self._lead.fold
+        while fold.status is StudyStatus.RUNNING and not self._stopping:
+            waiting = self._lead.next_waiting()
+            if not self._runs.has_room(fold.spec.budget.jobs, None if waiting is None else waiting.number):
+                return
+            trial = waiting or self._promoted() or self._new_trial()
+            if trial is None:
+                return
+            if not self._runs.has_room(fold.spec.budget.jobs, trial.number):
+                return  # promoted where it sits parked, and that device is busy: it waits for it
+            self._runs.begin(trial)
+
+    def _promoted(self) -> Trial | None:
+        promotion = self._a.scheduler.promote()
+        if promotion is None or promotion.trial not in self._lead.trials:
+            return None
+        self._lead.emit(
+            TrialResumed(
+                trial=promotion.trial,
+                to_step=promotion.to_step,
+                by=self._a.scheduler.name,
+                reason=promotion.reason,
+            )
+        )
+        return self._lead.trials[promotion.trial]
+
+    def _new_trial(self) -> Trial | None:
+        fold = self._lead.fold
+        if self._exhausted or not guards.trials_left(fold) or self._replies.outstanding or self._guard():
+            return None
+        answer = self._a.searcher.suggest(fold.num_trials)
+        if isinstance(answer, Exhausted):
+            self._exhausted = answer.reason
+            return None
+        if isinstance(answer, NeedsReply):
+            self._replies.request(answer)
+            return None
+        return self._lead.trials[self._lead.suggested(answer, source=self._a.searcher.name)]
+
+    def _guard(self) -> str:
+        """Why no more trials may be suggested."""
+        fold = self._lead.fold
+        now = self._a.clock.now()
+        active_s = fold.active_before_s + (max(0.0, now - fold.led_since) if fold.led_since is not None else 0.0)
+        for guard in guards.GUARDS:
+            why = guard(fold, active_s)
+            if why:
+                return why
+        return ""
+
+    # --- being told ---
+
+    def _take_commands(self) -> None:
+        now = self._a.clock.monotonic()
+        if now < self._commands_due:
+            return
+        self._commands_due = now + COMMANDS_EVERY_S
+        try:
+            commands = self._a.store.pending_commands(self._lead.fold.spec.id)
+        except (StoreBusy, StoreFull) as error:
+            _log.debug("commands: %s", error)
+            return
+        for command in commands:
+            self._apply(command)
+        if commands:
+            self._commit()
+
+    def _apply(self, command: Command) -> None:
+        try:
+            control.apply(self._control, command)
+        except TrialistError as error:
+            _log.info("refused %s from %s: %s", command.kind, command.sender, error)
+            return
+        if command.kind is CommandKind.STOP:
+            self._stopping = "stopped by a person"
+        if command.kind in (CommandKind.SET_BUDGET, CommandKind.RESUME, CommandKind.ENQUEUE):
+            self._exhausted = ""
+        if command.kind is CommandKind.PAUSE:
+            self._a.say(f"paused; 'trialist resume {self._lead.fold.spec.name}' goes on")
+        if command.kind is CommandKind.RESUME:
+            self._yielded = False
+
+    def _heed(self, interrupts: Interrupts) -> None:
+        """React to interrupts and to a paused study."""
+        if interrupts.count and not self._stopping:
+            self._stopping = "interrupted"
+        if interrupts.kills and self._runs.active:
+            self._runs.kill_all(Leaving(Errand.YIELD, "engine", "interrupted"))
+        if self._lead.fold.status is StudyStatus.PAUSED and not self._yielded:
+            self._yielded = True
+            self._runs.yield_checkpointed(Leaving(Errand.YIELD, "engine", "the study was paused"))
+
+    # --- ending ---
+
+    def _finish(self, interrupts: Interrupts) -> bool:
+        """Nothing runs and nothing can be started: whether that is the end, and what the study becomes."""
+        fold = self._lead.fold
+        if fold.status is StudyStatus.CANCELLED or interrupts.count:
+            if self._runs.active:  # parked ones
+                self._runs.kill_all(Leaving(Errand.YIELD, "engine", "interrupted"))
+                return False
+            if fold.status is StudyStatus.RUNNING:
+                self._lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.PAUSED, reason="interrupted"))
+            self._commit()
+            return True
+        if fold.status is StudyStatus.PAUSED and not self._stopping:
+            return False  # waits for somebody to resume it
+        if end_paused(self._lead, self._runs, people_too=bool(self._stopping)):
+            return False
+        status, reason = self._verdict()
+        self._lead.emit(StudyStatusChanged(was=fold.status, status=status, reason=reason))
+        self._commit()
+        return True
+
+    def _verdict(self) -> tuple[StudyStatus, str]:
+        fold = self._lead.fold
+        left = sorted(self._lead.trials.values(), key=lambda trial: trial.number)
+        if left and not self._stopping:
+            first = left[0]
+            what = "is paused" if first.status is TrialStatus.PAUSED else f"is still out ({first.worker})"
+            return StudyStatus.PAUSED, f"trial {first.number} {what}"
+        why = self._stopping or self._guard() or ("" if not guards.trials_left(fold) else self._exhausted)
+        commonest = self._failures.most_common(1)
+        return guards.final_status(fold, why, commonest[0][0] if commonest else "see the failed trials")
+
+    # --- committing ---
+
+    def _commit(self) -> None:
+        """Commit, waiting out a store that is away or full; what runs goes on meanwhile."""
+        first_error_at: float | None = None
+        delay_s = 0.05
+        while True:
+            try:
+                self._lead.commit()
+                break
+            except (StoreBusy, StoreFull) as error:
+                now = self._a.clock.monotonic()
+                if first_error_at is None:
+                    first_error_at = now
+                    what = "is full" if isinstance(error, StoreFull) else "does not answer"
+                    self._a.say(f"the store {what}; nothing is lost, trying on ({error})")
+                if now - first_error_at > STORE_PATIENCE_S:
+                    raise
+                Interrupts.pause(delay_s)
+                delay_s = min(2.0, delay_s * 2)
+        if first_error_at is not None:
+            away_s = self._a.clock.monotonic() - first_error_at
+            self._lead.emit(Noted(level="warning", message=f"the store was away for {away_s:.0f} s"))
+            self._a.say(f"the store is back after {away_s:.0f} s")
+            self._lead.commit()
+        self._keeper.sweep()
+
+    def _after_commit(self, batch: Batch) -> None:
+        for event in batch.events:
+            body = event.body
+            if isinstance(body, TrialEnded):
+                self._ended.append(batch.trials[body.trial])
+                if body.error is not None:
+                    self._failures[body.error.message] += 1
+        for sink in list(self._sinks):
+            try:
+                sink.write(batch.events, batch.trials)
+            except Exception as error:  # noqa: BLE001  a sink can never fail a study
+                self._sinks.remove(sink)
+                self._a.say(f"{type(sink).__name__} is switched off: {error}")
+
+    def _call_back(self) -> None:
+        if self._a.on_end is None:
+            self._ended.clear()
+            return
+        with self._lead.lock:
+            ended, self._ended = self._ended, []
+        for trial in ended:
+            self._a.on_end(trial)
+
+    # --- looking up ---
+
+    def _find_trial(self, number: int) -> Trial:
+        number = control.check_not_found(number)
+        return self._lead.trials.get(number) or self._a.store.trial(self._lead.fold.spec.id, number)
+
+    def _metrics_at(self, number: int, step: int) -> Metrics:
+        self._commit()
+        known: dict[str, float] = {}
+        for report in self._a.store.reports(self._lead.fold.spec.id, number):
+            if not report.superseded and report.step <= step:
+                known.update(report.metrics)
+        return known

@@ -1,0 +1,134 @@
+"""Taking a study up: from its stored rows and events to a ``Lead`` that goes on as if never interrupted.
+
+Searchers and schedulers get the stored events folded in; attempts that ran when the last engine died are declared lost
+and their trials wait again. Knows no executor: whatever ran is gone by now (a dead engine takes its children along).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from trialist.core.events import AttemptEnded, Body, Event, LeaseTaken, TrialSuggested
+from trialist.core.fold import fold_trial
+from trialist.core.ports import Clock, Scheduler, Searcher, Store
+from trialist.core.records import Lease, OutcomeKind, Study, Trial
+from trialist.core.states import TrialStatus
+from trialist.engine.lead import Batch, Lead
+
+CLIENT = "client "
+"""What ``worker`` begins with where a trial was asked for and runs outside the engine."""
+_PAGE = 2000
+
+
+def take_up(
+    *,
+    store: Store,
+    lease: Lease | None,
+    study: Study,
+    searcher: Searcher | None,
+    scheduler: Scheduler | None,
+    clock: Clock,
+    after_commit: Callable[[Batch], None] | None = None,
+) -> Lead:
+    """A lead over a stored study, with its history folded into searcher and scheduler.
+
+    Args:
+        store: The store.
+        lease: The lease under which ``study`` was read; ``None`` for a single call.
+        study: The row, read under the lease.
+        searcher: New, without any history.
+        scheduler: New, without any history.
+        clock: Time.
+        after_commit: See ``Lead``.
+    """
+    replay(store, study, searcher, scheduler)
+    return Lead(
+        store=store,
+        lease=lease,
+        study=study,
+        trials=store.live_trials(study.id),
+        searcher=searcher,
+        scheduler=scheduler,
+        clock=clock,
+        after_commit=after_commit,
+    )
+
+
+def replay(
+    store: Store, study: Study, searcher: Searcher | None, scheduler: Scheduler | None, *, after: int = 0
+) -> None:
+    """Fold a study's events, from ``after`` up to ``study.seq``, into a searcher and a scheduler.
+
+    Reads only what they read: a searcher that ignores history costs nothing, one that needs the suggestions alone skips
+    the rest.
+    """
+    searcher_reads = frozenset() if searcher is None else searcher.reads
+    scheduler_reads = frozenset() if scheduler is None else scheduler.reads
+    reads = searcher_reads | scheduler_reads
+    if not reads:
+        return
+    for event, trial in fold_events(store, study, reads, after=after):
+        if searcher is not None and type(event.body) in searcher_reads:
+            searcher.update(event, trial)
+        if scheduler is not None and type(event.body) in scheduler_reads:
+            scheduler.update(event, trial)
+
+
+def fold_events(
+    store: Store, study: Study, reads: frozenset[type[Body]], *, after: int = 0
+) -> Iterator[tuple[Event, Trial | None]]:
+    """Each event with its trial's row after it; rows of ended trials are dropped as they end.
+
+    With ``reads`` of ``TrialSuggested`` alone, only these are read.
+    """
+    kinds: tuple[type[Body], ...] = (TrialSuggested,) if reads <= {TrialSuggested} else ()
+    names = tuple(metric.name for metric in study.spec.metrics)
+    rows: dict[int, Trial] = {}
+    # A fold that begins in the middle needs the rows of the trials that were alive there: it begins at the start, and
+    # only what lies behind ``after`` is handed out.
+    seen = 0 if after and not kinds else after
+    while seen < study.seq:
+        events = store.events(study.id, after=seen, limit=_PAGE, kinds=kinds)
+        if not events:
+            return
+        for event in events:
+            if event.seq > study.seq:
+                return
+            trial = None
+            if event.trial is not None:
+                before = rows.get(event.trial)
+                if before is not None or isinstance(event.body, TrialSuggested):
+                    trial = fold_trial(before, event, names)
+                    if kinds or trial.status.is_terminal:
+                        rows.pop(event.trial, None)
+                    else:
+                        rows[event.trial] = trial
+            if event.seq > after:
+                yield event, trial
+        seen = events[-1].seq
+
+
+def settle_lost(lead: Lead) -> int:
+    """Declare what ran under the last engine lost; returns how many trials wait again because of it.
+
+    Trials that a client asked for run outside any engine and stay as they are.
+    """
+    assert lead.lease is not None
+    lead.emit(LeaseTaken(epoch=lead.lease.epoch, holder=str(lead.lease.holder)))
+    lost = 0
+    for trial in sorted(lead.trials.values(), key=lambda t: t.number):
+        if trial.worker.startswith(CLIENT) and trial.status is TrialStatus.RUNNING:
+            continue
+        if trial.status is TrialStatus.RUNNING or trial.parked:
+            lead.emit(
+                AttemptEnded(
+                    trial=trial.number,
+                    attempt=trial.attempt,
+                    outcome=OutcomeKind.LOST,
+                    status=TrialStatus.WAITING if trial.status is TrialStatus.RUNNING else TrialStatus.PAUSED,
+                    by=trial.paused_by,
+                    message="the engine that ran it ended",
+                )
+            )
+            lost += trial.status is TrialStatus.RUNNING
+    return lost
