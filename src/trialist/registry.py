@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 from trialist.core.errors import MissingExtra, UnknownName
@@ -71,8 +72,17 @@ def load(kind: str, name: str) -> Any:
 def resolve(target: str, what: str) -> Any:
     """The object behind ``module:attribute``; ``what`` names it in the user's words, for the error."""
     module, _, attribute = target.partition(":")
+    return getattr(optional(module, what), attribute)
+
+
+def optional(module: str, what: str) -> ModuleType:
+    """A module of an optional library, imported now; ``what`` names who needs it in the user's words.
+
+    Raises:
+        MissingExtra: The library is not installed; the pip line is named.
+    """
     try:
-        return getattr(importlib.import_module(module), attribute)
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in EXTRAS:
