@@ -1,0 +1,7 @@
+"""The Python API under every door: make, load, list and delete studies, and hold one."""
+
+from trialist.api.opening import create_study, delete_study, list_studies, load_study
+from trialist.api.study import Study
+from trialist.api.trials import AskedTrial, TrialHandle
+
+__all__ = ["AskedTrial", "Study", "TrialHandle", "create_study", "delete_study", "list_studies", "load_study"]

@@ -1,0 +1,161 @@
+"""Names to objects: what a study's spec says becomes a searcher, a scheduler, an executor. Knows no study's state."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from trialist import registry
+from trialist.api.naming import importable
+from trialist.core.errors import ConfigError, ObjectiveError, UserError, nearest
+from trialist.core.ports import Executor, Scheduler, Searcher
+from trialist.core.records import Metric, Mode, Spec, StudySpec
+from trialist.execute.command import CommandExecutor, function_launch
+from trialist.execute.inline import InlineExecutor
+from trialist.runtime.context import as_number
+from trialist.space import SearchSpace
+
+
+def make_searcher(spec: StudySpec, space: SearchSpace) -> Searcher:
+    """The study's searcher, new."""
+    cls = registry.load("searcher", spec.searcher.name)
+    searcher: Searcher = _construct("searcher", spec.searcher, cls, space, metrics=spec.metrics, seed=spec.seed)
+    return searcher
+
+
+def make_scheduler(spec: StudySpec) -> Scheduler:
+    """The study's scheduler, new; without one, every trial runs to its end."""
+    chosen = spec.scheduler or Spec(name="fifo")
+    cls = registry.load("scheduler", chosen.name)
+    scheduler: Scheduler = _construct("scheduler", chosen, cls, metrics=spec.metrics)
+    return scheduler
+
+
+def _construct(kind: str, spec: Spec, cls: Any, *args: Any, **given: Any) -> Any:
+    """Call a registered class, with an error for options that it does not take."""
+    known = [name for name in inspect.signature(cls).parameters if name not in ("space", *given)]
+    for name in spec.options:
+        if name not in known:
+            offer = nearest(name, known) or " It takes no options."
+            raise ConfigError(f"{kind} '{spec.name}' has no option '{name}'.{offer}", path=kind)
+    return cls(*args, **given, **spec.options)
+
+
+def as_spec(kind: str, given: object, default: str | None) -> Spec | None:
+    """A searcher or scheduler as people name it, as a spec.
+
+    Args:
+        kind: ``searcher`` or ``scheduler``.
+        given: A name, ``{"name": …, option: value}``, a ``Spec``, or ``None``.
+        default: The name that ``None`` stands for; ``None``: none.
+    """
+    if given is None:
+        if default is None:
+            return None
+        given = default
+    if isinstance(given, Spec):
+        spec = given
+    elif isinstance(given, str):
+        spec = Spec(name=given)
+    elif isinstance(given, Mapping) and isinstance(given.get("name"), str):
+        spec = Spec(name=given["name"], options={k: v for k, v in given.items() if k != "name"})
+    else:
+        raise ConfigError(
+            f"give the {kind} by name, or as {{'name': …, option: value}}, not as {type(given).__name__}", path=kind
+        )
+    registry.load(kind, spec.name)
+    return spec
+
+
+def as_metrics(metric: str | Sequence[str] | None, mode: str | Sequence[str] | None) -> tuple[Metric, ...]:
+    """What is optimised, from ``metric=`` and ``mode=``.
+
+    Raises:
+        ConfigError: A metric without a mode, an unknown mode, lists of different lengths, a metric named twice.
+    """
+    names = [metric] if isinstance(metric, str) else list(metric or ())
+    modes = [mode] if isinstance(mode, str) else list(mode or ())
+    if not names and modes:
+        raise ConfigError("a mode needs a metric: say which one, as metric='loss'", path="metric")
+    if len(modes) == 1:
+        modes *= len(names)
+    if len(modes) != len(names):
+        which = (
+            "a metric needs a mode, 'min' or 'max'" if not modes else f"{len(names)} metrics need {len(names)} modes"
+        )
+        raise ConfigError(f"{which}", path="mode")
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigError(f"a metric's name must be a text, not {name!r}", path="metric")
+    if len(set(names)) < len(names):
+        raise ConfigError("a metric is named twice", path="metric")
+    for one in modes:
+        if one not in (Mode.MIN, Mode.MAX):
+            raise ConfigError(f"must be 'min' or 'max', not {one!r}", path="mode")
+    return tuple(Metric(name=name, mode=Mode(one)) for name, one in zip(names, modes, strict=True))
+
+
+class Made(NamedTuple):
+    """An executor and the spec that names it."""
+
+    executor: Executor
+    spec: Spec
+
+
+def objective_executor(name: str | None, objective: Callable[..., Any], spec: StudySpec, jobs: int) -> Made:
+    """The executor that runs a Python function.
+
+    Args:
+        name: ``inline`` or ``command``; ``None``: inline for one job, else command.
+        objective: The function.
+        spec: The study's.
+        jobs: How many trials run at once.
+
+    Raises:
+        ObjectiveError: It is to run in a process of its own, and no other process can find it.
+        UnknownName: No such executor.
+    """
+    chosen = name or ("inline" if jobs == 1 else "command")
+    registry.load("executor", chosen)
+    metric_names = tuple(metric.name for metric in spec.metrics)
+    if chosen == "inline":
+        if jobs > 1:
+            raise UserError(f"executor 'inline' runs one trial at a time, and jobs is {jobs}: give executor='command'")
+        return Made(InlineExecutor(objective, metric_names=metric_names), Spec(name=chosen))
+    if chosen == "command":
+        target = importable(objective)
+        if target is None:
+            raise ObjectiveError(
+                f"{getattr(objective, '__qualname__', objective)!r} cannot be found by another process: define it at the "
+                "top level of a module or script, or run with jobs=1"
+            )
+        return Made(
+            CommandExecutor(function_launch(target, metric_names=metric_names)),
+            Spec(name=chosen, options={"function": target}),
+        )
+    raise UserError(f"executor '{chosen}' does not run Python functions: use 'inline' or 'command'")
+
+
+def told_metrics(result: object, metrics: Sequence[Metric]) -> dict[str, float]:
+    """A told result as metrics by name.
+
+    Raises:
+        ObjectiveError: It is neither a number, nor numbers by name, nor nothing.
+    """
+    if result is None:
+        return {}
+    if isinstance(result, Mapping):
+        out = {}
+        for name, value in result.items():
+            number = as_number(value)
+            if number is None:
+                raise ObjectiveError(f"metric '{name}' must be a number, not {value!r}")
+            out[str(name)] = number
+        return out
+    number = as_number(result)
+    if number is None:
+        raise ObjectiveError(f"a result is a number or numbers by name, not {result!r}")
+    if not metrics:
+        raise ObjectiveError(f"the study optimises no metric, so {number:g} has no name: tell it as {{'name': value}}")
+    return {metrics[0].name: number}

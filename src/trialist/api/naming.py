@@ -1,0 +1,78 @@
+"""Where a study's files live, and how callables and people are named. Knows no store's inside and no study's state."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from trialist.core.errors import ConfigError, ObjectiveError
+
+_NAME_BYTES = 200
+
+
+def check_name(name: object) -> str:
+    """A study's name, or the error that says what is wrong with it."""
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigError(f"a study's name must be a text of at least one letter, not {name!r}", path="name")
+    if len(name.encode()) > _NAME_BYTES:
+        raise ConfigError(
+            f"a study's name may take {_NAME_BYTES} bytes; this one takes {len(name.encode())}", path="name"
+        )
+    if any(ord(char) < 32 for char in name) or "/" in name or name.startswith("-"):
+        raise ConfigError(
+            f"a study's name may not hold control characters or '/', nor start with '-': {name!r}", path="name"
+        )
+    return name
+
+
+def artifacts_dir(store_url: str, study_id: str, name: str) -> Path:
+    """The directory of a study's checkpoints and logs: beside the database, or in the temporary directory."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:60].strip(".") or "study"
+    folder = f"{safe}-{study_id[:8]}"
+    if store_url.startswith("sqlite:///"):
+        return Path(store_url.removeprefix("sqlite:///")).resolve().parent / "artifacts" / folder
+    return Path(tempfile.gettempdir()) / "trialist-artifacts" / folder
+
+
+def trial_dir(root: Path, number: int) -> Path:
+    """A trial's own directory."""
+    return root / f"trial-{number:05d}"
+
+
+def describe_objective(objective: Callable[..., Any]) -> Mapping[str, Any]:
+    """What a callable is called, as data: ``{"function": "module:qualname"}``.
+
+    A function of ``__main__`` is named by its script, so that a study knows it again when the script runs anew.
+
+    Raises:
+        ObjectiveError: It is not callable.
+    """
+    if not callable(objective):
+        raise ObjectiveError(
+            f"the objective must be a function that takes the trial (or its params), not {type(objective).__name__}"
+        )
+    module = getattr(objective, "__module__", None) or type(objective).__module__
+    qualname = getattr(objective, "__qualname__", None) or type(objective).__qualname__
+    if module == "__main__":
+        script = getattr(sys.modules["__main__"], "__file__", None)
+        module = Path(script).name if script else "__main__"
+    return {"function": f"{module}:{qualname}"}
+
+
+def importable(objective: Callable[..., Any]) -> str | None:
+    """``module:qualname`` or ``path.py:qualname`` under which another process finds the function; ``None``: it cannot."""
+    if (
+        not inspect.isfunction(objective)
+        or "<locals>" in objective.__qualname__
+        or "<lambda>" in objective.__qualname__
+    ):
+        return None
+    if objective.__module__ != "__main__":
+        return f"{objective.__module__}:{objective.__qualname__}"
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    return f"{Path(script).resolve()}:{objective.__qualname__}" if script else None

@@ -1,0 +1,201 @@
+"""Making, finding and deleting studies. The composition root of the Python API; knows no trial's inside."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trialist._version import __version__
+from trialist.api.assembling import as_metrics, as_spec, make_scheduler, make_searcher
+from trialist.api.naming import artifacts_dir, check_name
+from trialist.api.study import Study
+from trialist.core.errors import ConfigError, NotFound, StudyExists, StudyMismatch
+from trialist.core.ports import Store
+from trialist.core.records import Budget, Spec, StudySpec
+from trialist.core.records import Study as StudyRow
+from trialist.core.states import StudyStatus
+from trialist.engine.control import check_budget
+from trialist.space import SearchSpace
+from trialist.store.locate import open_store
+
+DEFAULT_SEARCHER = "random"
+
+
+def create_study(
+    name: str,
+    space: Any,
+    *,
+    metric: str | Sequence[str] | None = None,
+    mode: str | Sequence[str] | None = None,
+    searcher: str | Mapping[str, Any] | Spec | None = None,
+    scheduler: str | Mapping[str, Any] | Spec | None = None,
+    seed: int = 0,
+    store: str | Store | None = None,
+    resume: bool = False,
+    constraints: Sequence[str] = (),
+    budget: Budget | None = None,
+    door: str = "study",
+    config: Mapping[str, Any] | None = None,
+    objective: Mapping[str, Any] | None = None,
+    executor: Spec | None = None,
+    resources: Mapping[str, float] | None = None,
+) -> Study:
+    """Make a study, or go on with one.
+
+    Args:
+        name: Unique in the store.
+        space: What may vary: a mapping of typed dicts, lists and domain objects, nested as you like, or a SearchSpace.
+        metric: What is optimised; a list is multi-objective. ``None``: nothing is.
+        mode: ``min`` or ``max``, or a list of these.
+        searcher: By name, or ``{"name": "sobol", …options}``; ``None``: random.
+        scheduler: By name, or ``{"name": "asha", "eta": 3}``; ``None``: every trial runs to its end.
+        seed: Equal seeds give equal suggestions.
+        store: ``None``: SQLite in the user's data directory; a URL such as ``sqlite:///trials.db``; ``"memory"``.
+        resume: Go on with the study of this name where there is one.
+        constraints: Expressions over params that must hold, e.g. ``"batch_size * steps <= 4096"``.
+        budget: How much it may do; ``run`` sets it too.
+        door: Which front door makes it.
+        config: The door's own data (JSON).
+        objective: What runs, as data.
+        executor: Which executor is meant to run it.
+        resources: What one trial takes.
+
+    Raises:
+        StudyExists: The name is taken, and ``resume`` is off.
+        StudyMismatch: Resumed with another space, metric, seed, searcher or scheduler; shows the difference.
+        SpaceError, ConfigError, UnknownName: Something given is wrong.
+    """
+    check_name(name)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ConfigError(f"must be a whole number, not {seed!r}", path="seed")
+    given = SearchSpace.of(space, constraints=constraints)
+    chosen = as_spec("searcher", searcher, DEFAULT_SEARCHER)
+    assert chosen is not None
+    spec = StudySpec(
+        id=uuid.uuid4().hex,
+        name=name,
+        space=given.to_json(),
+        metrics=as_metrics(metric, mode),
+        seed=seed,
+        searcher=chosen,
+        scheduler=as_spec("scheduler", scheduler, None),
+        executor=executor or Spec(name="inline"),
+        objective=objective,
+        resources=dict(resources or {}),
+        budget=budget or Budget(),
+        door=door,
+        config=dict(config or {}),
+        created_at=time.time(),
+        version=__version__,
+    )
+    check_budget(spec.budget)
+    make_searcher(spec, given)
+    make_scheduler(spec)
+    there = open_store(store)
+    found = there.find_study(name)
+    if found is None:
+        try:
+            return Study(there, there.create_study(spec))
+        except StudyExists:
+            if not resume:
+                raise
+            found = there.find_study(name)  # made by another process in this moment
+    if found is None or not resume:
+        raise StudyExists(name, there.url)
+    _check_same(found, spec, given)
+    return Study(there, found)
+
+
+def _check_same(found: StudyRow, given: StudySpec, space: SearchSpace) -> None:
+    """Raise StudyMismatch unless a resumed study is what it was."""
+    old = found.spec
+    differences: dict[str, tuple[Any, Any]] = {}
+    if old.space != given.space:
+        for path, (was, now) in SearchSpace.from_json(old.space).difference(space).items():
+            differences[f"space.{path}"] = (was, now)
+        if not differences:
+            differences["space"] = ("another order of params or other constraints", "this one")
+    for what, was, now in (
+        ("metric", _metrics(old), _metrics(given)),
+        ("seed", old.seed, given.seed),
+        ("searcher", _name(old.searcher), _name(given.searcher)),
+        ("scheduler", _name(old.scheduler), _name(given.scheduler)),
+    ):
+        if was != now:
+            differences[what] = (was, now)
+    if differences:
+        raise StudyMismatch(old.name, differences)
+
+
+def _metrics(spec: StudySpec) -> str:
+    return ", ".join(f"{metric.name} ({metric.mode})" for metric in spec.metrics) or "none"
+
+
+def _name(spec: Spec | None) -> str:
+    if spec is None:
+        return "none"
+    options = ", ".join(f"{name}={value!r}" for name, value in spec.options.items())
+    return f"{spec.name}({options})" if options else spec.name
+
+
+def load_study(name: str, *, store: str | Store | None = None) -> Study:
+    """The study of this name (or id).
+
+    Raises:
+        NotFound: There is none; the nearest name is offered.
+    """
+    there = open_store(store)
+    found = there.find_study(name)
+    if found is None:
+        known = [study.name for study in there.list_studies(limit=500).studies]
+        raise NotFound("study", name, there.url, known)
+    return Study(there, found)
+
+
+def list_studies(
+    *,
+    store: str | Store | None = None,
+    status: str | None = None,
+    search: str = "",
+    door: str | None = None,
+    limit: int = 100,
+) -> list[Study]:
+    """Studies, newest first.
+
+    Args:
+        store: As in ``create_study``.
+        status: Only those with this status.
+        search: A part of the name.
+        door: Only those that this front door made.
+        limit: At most so many.
+    """
+    there = open_store(store)
+    wanted = None
+    if status is not None:
+        if status not in set(StudyStatus):
+            raise ConfigError(f"must be one of {', '.join(StudyStatus)}, not {status!r}", path="status")
+        wanted = StudyStatus(status)
+    found: list[Study] = []
+    cursor = None
+    while len(found) < limit:
+        page = there.list_studies(status=wanted, search=search, limit=min(500, limit), cursor=cursor)
+        found += [Study(there, row) for row in page.studies if door is None or row.spec.door == door]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    return found[:limit]
+
+
+def delete_study(name: str, *, store: str | Store | None = None) -> None:
+    """Remove a study, its trials, and the files that Trialist keeps for it.
+
+    Raises:
+        NotFound: There is none.
+        StudyLed: A live process leads it.
+    """
+    study = load_study(name, store=store)
+    study.store.delete_study(study.id)
+    shutil.rmtree(artifacts_dir(study.store.url, study.id, study.name), ignore_errors=True)

@@ -1,0 +1,238 @@
+"""Commands to a study: through the store to its leader, or carried out here where nobody leads.
+
+One ``Steering`` a handle. Where nobody leads it keeps the study folded between calls, so that ``ask`` and ``tell`` cost
+one commit each; another process that was faster is noticed by the store, and the call is made again on what that one did.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from trialist.core.errors import Conflict, NotFound, StudyLed, TrialistError
+from trialist.core.ports import Clock, Scheduler, Searcher, Store
+from trialist.core.records import Checkpoint, Command, CommandKind, CommandStatus, Params, Study, Trial
+from trialist.engine.clients import Clients
+from trialist.engine.control import Context, apply, check_not_found
+from trialist.engine.lead import Lead
+from trialist.engine.outcome import Leaving
+from trialist.engine.recover import take_up
+
+ANSWER_WITHIN_S = 30.0
+"""How long a leader may take to answer a command before the caller is told that it has not."""
+_LOOK_EVERY_S = 0.02
+_CLIENT_KINDS = frozenset({CommandKind.ASK, CommandKind.TELL, CommandKind.REPORT})
+_TRIES = 50
+
+
+class SystemClock:
+    """The machine's time."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class Steering:
+    """Sends commands about one study.
+
+    ``_lock`` keeps two threads of one handle from folding the study at the same time.
+
+    Args:
+        store: Where the study is.
+        study_id: The study.
+        make_searcher: A new searcher for it.
+        make_scheduler: A new scheduler for it.
+        check_params: Normalises params or raises SpaceError.
+        clock: Time.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        study_id: str,
+        *,
+        make_searcher: Callable[[], Searcher],
+        make_scheduler: Callable[[], Scheduler],
+        check_params: Callable[[Params], dict[str, Any]],
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._study_id = study_id
+        self._make_searcher = make_searcher
+        self._make_scheduler = make_scheduler
+        self._check_params = check_params
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._lead: Lead | None = None
+        self._sender = f"pid {os.getpid()} on {socket.gethostname()}"
+
+    def command(self, kind: CommandKind, args: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        """Have a command carried out; returns its result.
+
+        Args:
+            kind: What to do.
+            args: With what.
+            dry_run: Only say what would be done, as if nobody led; nothing is changed.
+
+        Raises:
+            UserError, Conflict, NotFound: It was refused, and nothing was changed.
+        """
+        if dry_run:
+            with self._lock:
+                return self._pretend(kind, args)
+        for _ in range(_TRIES):
+            leader = self._store.leader(self._study_id) if kind not in _CLIENT_KINDS or self._lead is None else None
+            if leader is None:
+                try:
+                    with self._lock:
+                        return self._here(kind, args)
+                except StudyLed:
+                    self._lead = None
+            return self._through_leader(kind, args)
+        raise Conflict(f"'{kind}' found no moment between other processes; try again")
+
+    # --- through the leader ---
+
+    def _through_leader(self, kind: CommandKind, args: Mapping[str, Any]) -> dict[str, Any]:
+        sent = self._store.send_command(self._study_id, self._new_command(kind, args))
+        deadline = self._clock.monotonic() + ANSWER_WITHIN_S
+        waiting = threading.Event()
+        while True:
+            answer = self._store.command(self._study_id, sent.id)
+            if answer.status is CommandStatus.APPLIED:
+                return dict(answer.result)
+            if answer.status is CommandStatus.REFUSED:
+                raise Conflict(answer.error)
+            if self._store.leader(self._study_id) is None:
+                with self._lock:
+                    return self._apply(answer)
+            if self._clock.monotonic() > deadline:
+                return {
+                    "message": f"sent; the leader has not answered within {ANSWER_WITHIN_S:.0f} s and will see it at its "
+                    "trial's next report"
+                }
+            waiting.wait(_LOOK_EVERY_S)
+
+    def _new_command(self, kind: CommandKind, args: Mapping[str, Any]) -> Command:
+        return Command(kind=kind, args=args, key=uuid.uuid4().hex, sender=self._sender, created_at=self._clock.now())
+
+    # --- without a leader ---
+
+    def _here(self, kind: CommandKind, args: Mapping[str, Any]) -> dict[str, Any]:
+        if kind in _CLIENT_KINDS:  # no row of its own: what it does is an event, and it is the hot path
+            return self._commit(lambda lead: self._client(lead, kind, args))
+        sent = self._store.send_command(self._study_id, self._new_command(kind, args))
+        return self._apply(sent)
+
+    def _apply(self, command: Command) -> dict[str, Any]:
+        refused: list[TrialistError] = []
+
+        def carry_out(lead: Lead) -> dict[str, Any]:
+            refused.clear()
+            try:
+                return apply(self._context(lead, None), command)
+            except TrialistError as error:
+                refused.append(error)  # its refusal is an event, and is committed
+                return {}
+
+        result = self._commit(carry_out)
+        if refused:
+            raise refused[0]
+        return result
+
+    def _commit(self, act: Callable[[Lead], dict[str, Any]]) -> dict[str, Any]:
+        """Act on the study as it stands and commit; again, where another process was faster."""
+        for _ in range(_TRIES):
+            lead = self._current()
+            try:
+                result = act(lead)
+                lead.commit()
+                return result
+            except StudyLed:
+                self._lead = None
+                raise
+            except Conflict:
+                stored = self._store.find_study(self._study_id)
+                self._lead = None
+                if stored is None:
+                    raise NotFound("study", self._study_id) from None
+                if stored.seq <= lead.fold.seq - lead.pending:
+                    raise  # refused for what it asked, not because another process was faster
+            except BaseException:
+                self._lead = None
+                raise
+        raise Conflict("other processes write this study all the time; try again")
+
+    def _current(self) -> Lead:
+        """The study folded up to what is stored as far as this handle knows."""
+        if self._lead is None:
+            study = self._study()
+            self._lead = take_up(
+                store=self._store,
+                lease=None,
+                study=study,
+                searcher=self._make_searcher(),
+                scheduler=self._make_scheduler(),
+                clock=self._clock,
+            )
+        return self._lead
+
+    def _client(self, lead: Lead, kind: CommandKind, args: Mapping[str, Any]) -> dict[str, Any]:
+        assert lead.searcher is not None
+        assert lead.scheduler is not None
+        handlers = Clients(lead, lead.searcher, lead.scheduler).handlers()
+        return handlers[kind](Command(kind=kind, args=args, key="", sender=self._sender))
+
+    def _context(self, lead: Lead, floor: _Pretend | None) -> Context:
+        return Context(
+            lead=lead,
+            floor=floor,
+            check_params=self._check_params,
+            find_trial=lambda number: self._find_trial(lead, number),
+            find_checkpoint=self._find_checkpoint,
+        )
+
+    def _find_trial(self, lead: Lead, number: int) -> Trial:
+        number = check_not_found(number)
+        return lead.trials.get(number) or self._store.trial(self._study_id, number)
+
+    def _find_checkpoint(self, number: int) -> Checkpoint | None:
+        return max(self._store.checkpoints(self._study_id, number), key=lambda row: row.at, default=None)
+
+    def _study(self) -> Study:
+        study = self._store.find_study(self._study_id)
+        if study is None:
+            raise NotFound("study", self._study_id, self._store.url)
+        return study
+
+    # --- dry run ---
+
+    def _pretend(self, kind: CommandKind, args: Mapping[str, Any]) -> dict[str, Any]:
+        """What a command would do, on a copy that is thrown away."""
+        study = self._study()
+        lead = take_up(store=self._store, lease=None, study=study, searcher=None, scheduler=None, clock=self._clock)
+        floor = _Pretend(lead) if self._store.leader(self._study_id) is not None else None
+        result = apply(self._context(lead, floor), Command(kind=kind, args=args, key="", sender=self._sender))
+        lead.forget()
+        return {**result, "dry_run": True}
+
+
+class _Pretend:
+    """Running trials of another process, for a dry run: told to leave, they stay."""
+
+    def __init__(self, lead: Lead) -> None:
+        self._active = {number for number, trial in lead.trials.items() if trial.running_since is not None}
+
+    def is_active(self, number: int) -> bool:
+        return number in self._active
+
+    def leave(self, number: int, leaving: Leaving) -> None:
+        self._active.discard(number)

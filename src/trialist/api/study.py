@@ -1,0 +1,432 @@
+"""The study handle: what every front door and every notebook holds.
+
+Reads come from the store, controls go through ``Steering``, and ``run``/``lead`` hand the study to the engine. Holds no
+state of the study itself, so that many handles, threads and processes may look at one study.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trialist.api.assembling import make_scheduler, make_searcher, objective_executor, told_metrics
+from trialist.api.naming import artifacts_dir, describe_objective, trial_dir
+from trialist.api.steering import Steering, SystemClock
+from trialist.api.trials import AskedTrial, TrialHandle
+from trialist.core.errors import ConfigError, NotFound, StudyLed, StudyMismatch
+from trialist.core.events import Body, Event, RunConfigured
+from trialist.core.ports import Executor, Replier, Sink, Store, TrialOrder
+from trialist.core.records import Budget, CommandKind, Params, Trial
+from trialist.core.records import Study as StudyRow
+from trialist.core.states import StudyStatus, TrialStatus
+from trialist.engine.control import check_budget
+from trialist.engine.loop import Assembly, Engine, RunEnd
+from trialist.engine.placement import Placement, machine_resources, visible_devices
+from trialist.space import SearchSpace
+from trialist.store.holders import holder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEASE_TTL_S = 30.0
+"""How long a leader may be silent before another process may take over; a dead one on this machine is known at once."""
+
+
+class Study:
+    """A study in a store.
+
+    Threads may share a handle. Of several processes that run one study one leads, and the others say who does.
+
+    Made by ``create_study`` and ``load_study``.
+    """
+
+    def __init__(self, store: Store, row: StudyRow) -> None:
+        self.store = store
+        self.id = row.id
+        self.name = row.name
+        self.space = SearchSpace.from_json(row.spec.space)
+        self._clock = SystemClock()
+        self._steering = Steering(
+            store,
+            row.id,
+            make_searcher=lambda: make_searcher(self.row.spec, self.space),
+            make_scheduler=lambda: make_scheduler(self.row.spec),
+            check_params=self.space.check,
+            clock=self._clock,
+        )
+
+    def __repr__(self) -> str:
+        row = self.row
+        best = "" if row.best_value is None else f", best {row.best_value:g} (trial {row.best_number})"
+        return f"<Study '{self.name}': {row.status}, {row.num_trials} trials{best}>"
+
+    # --- reading ---
+
+    @property
+    def row(self) -> StudyRow:
+        """The study's row as it is now.
+
+        Raises:
+            NotFound: It was deleted.
+        """
+        row = self.store.find_study(self.id)
+        if row is None:
+            raise NotFound("study", self.name, self.store.url)
+        return row
+
+    @property
+    def status(self) -> StudyStatus:
+        return self.row.status
+
+    @property
+    def reason(self) -> str:
+        """Why it has this status, as a sentence; empty where the status says it all."""
+        return self.row.reason
+
+    @property
+    def counts(self) -> Mapping[TrialStatus, int]:
+        """How many trials have each status."""
+        return self.row.counts
+
+    @property
+    def best_trial(self) -> TrialHandle | None:
+        """The trial with the best value; ``None`` while there is none, and for several metrics (``pareto_front``)."""
+        number = self.row.best_number
+        return None if number is None else self.trial(number)
+
+    @property
+    def best_params(self) -> Params | None:
+        best = self.best_trial
+        return None if best is None else best.params
+
+    @property
+    def best_value(self) -> float | None:
+        return self.row.best_value
+
+    @property
+    def leader(self) -> str | None:
+        """Who leads the study now, e.g. ``pid 4711 on gpu-box``."""
+        holder = self.store.leader(self.id)
+        return None if holder is None else str(holder)
+
+    def trial(self, number: int) -> TrialHandle:
+        """One trial.
+
+        Raises:
+            NotFound: There is none of this number.
+        """
+        return self._handle(self.store.trial(self.id, number))
+
+    def iter_trials(self, *, status: str | Sequence[str] | None = None) -> Iterator[TrialHandle]:
+        """All trials by number, a page at a time; ``status`` picks some."""
+        for record in self.store.iter_trials(self.id, status=trial_statuses(status)):
+            yield self._handle(record)
+
+    def trials(self, *, status: str | Sequence[str] | None = None) -> list[TrialHandle]:
+        """All trials by number; ``status`` picks some."""
+        return list(self.iter_trials(status=status))
+
+    def top(self, count: int = 10) -> list[TrialHandle]:
+        """The best trials first."""
+        metric = self.row.metric
+        order = TrialOrder("value", descending=metric is not None and metric.mode == "max")
+        counting = (TrialStatus.COMPLETED, TrialStatus.STOPPED)
+        page = self.store.trials(self.id, status=counting, order=order, limit=count)
+        return [self._handle(record) for record in page.trials]
+
+    def pareto_front(self) -> list[TrialHandle]:
+        """The trials that no other one beats in every metric, by number."""
+        metrics = self.row.spec.metrics
+        front: list[Trial] = []
+        for trial in self.store.iter_trials(self.id, status=(TrialStatus.COMPLETED, TrialStatus.STOPPED)):
+            point = [_cost(trial, m.name, m.mode == "max") for m in metrics]
+            if any(value is None for value in point):
+                continue
+            others = [[_cost(t, m.name, m.mode == "max") for m in metrics] for t in front]
+            if any(_dominates(other, point) for other in others):
+                continue
+            front = [t for t, other in zip(front, others, strict=True) if not _dominates(point, other)] + [trial]
+        return [self._handle(trial) for trial in front]
+
+    def events(self, after: int = 0, *, kinds: Sequence[type[Body]] = ()) -> Iterator[Event]:
+        """Everything that happened after event number ``after``, in order."""
+        while True:
+            page = self.store.events(self.id, after=after, limit=1000, kinds=kinds)
+            if not page:
+                return
+            yield from page
+            after = page[-1].seq
+
+    def dataframe(self) -> pd.DataFrame:
+        """One row a trial: number, status, value, ``params.…``, ``metrics.…``, source, parent, seconds, error."""
+        import pandas as pd
+
+        return pd.DataFrame([self._table_row(trial) for trial in self.store.iter_trials(self.id)])
+
+    def _table_row(self, trial: Trial) -> dict[str, Any]:
+        return {
+            "number": trial.number,
+            "status": str(trial.status),
+            "value": trial.value,
+            **{f"params.{name}": value for name, value in self.space.flatten(trial.params).items()},
+            **{f"metrics.{name}": value for name, value in trial.metrics.items()},
+            "source": trial.source,
+            "parent": trial.parent,
+            "step": trial.step,
+            "seconds": trial.seconds,
+            "error": trial.error.message if trial.error else None,
+        }
+
+    # --- running ---
+
+    def run(
+        self,
+        objective: Callable[..., Any],
+        num_trials: int | None = None,
+        *,
+        jobs: int = 1,
+        executor: str | None = None,
+        resources: Mapping[str, float] | None = None,
+        time_budget_s: float | None = None,
+        max_failures: int | None = None,
+        retries: int = 0,
+        timeout_s: float | None = None,
+        callbacks: Sequence[Callable[[Study, TrialHandle], None]] = (),
+        sinks: Sequence[Sink] = (),
+    ) -> Study:
+        """Run the objective until the budget or the space is used up; returns this study.
+
+        Goes on where an earlier run of the study was interrupted or killed.
+
+        Args:
+            objective: ``f(trial)``, ``f(**params)``, or a generator that yields metrics.
+            num_trials: Total of the study, over all its runs; ``None``: what it was given before, else until the space is
+                exhausted.
+            jobs: How many trials run at once.
+            executor: ``inline`` (in this thread; the default for one job) or ``command`` (a process a trial; the default
+                for several).
+            resources: What one trial takes, e.g. ``{"cpu": 1, "gpu": 0.5}``.
+            time_budget_s: Time during which the study runs, over all its runs.
+            max_failures: The study fails when more trials than this have failed.
+            retries: How often a failed trial is tried again, as a new trial.
+            timeout_s: Limit of one attempt; a process that takes longer is ended.
+            callbacks: Called with the study and each ended trial, after it is durable.
+            sinks: Readers of the events as they are committed.
+
+        Raises:
+            StudyLed: Another process leads the study.
+            StudyMismatch: The study ran another objective before.
+            KeyboardInterrupt: Ctrl-C; the study is paused and complete up to there.
+        """
+        described = describe_objective(objective)
+        row = self.row
+        recorded = row.spec.objective
+        if recorded is not None and recorded != described:
+            raise StudyMismatch(self.name, {"objective": (_said(recorded), _said(described))})
+        budget = replace(
+            row.spec.budget,
+            num_trials=row.spec.budget.num_trials if num_trials is None else num_trials,
+            time_budget_s=time_budget_s,
+            max_failures=max_failures,
+            retries=retries,
+            jobs=jobs,
+        )
+        made = objective_executor(executor, objective, row.spec, jobs)
+        configured = RunConfigured(objective=described, executor=made.spec, resources=resources or {})
+
+        def on_end(record: Trial) -> None:
+            for callback in callbacks:
+                callback(self, self._handle(record))
+
+        root = artifacts_dir(self.store.url, self.id, self.name)
+        end = self.lead(
+            made.executor,
+            run_dir=lambda trial: trial_dir(root, trial.number),
+            sinks=sinks,
+            budget=budget,
+            configured=configured,
+            timeout_s=timeout_s,
+            on_end=on_end if callbacks else None,
+        )
+        if end.interrupted:
+            raise KeyboardInterrupt
+        return self
+
+    def lead(
+        self,
+        executor: Executor,
+        *,
+        run_dir: Callable[[Trial], Path],
+        sinks: Sequence[Sink] = (),
+        budget: Budget | None = None,
+        configured: RunConfigured | None = None,
+        timeout_s: float | None = None,
+        on_end: Callable[[Trial], None] | None = None,
+        replier: Replier | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> RunEnd:
+        """Lead the study in this process until it ends or is interrupted: what front doors call.
+
+        Args:
+            executor: Where trials run; closed at the end.
+            run_dir: A trial's own directory; a function of what is stored, so that it is the same after a crash.
+            sinks: Readers of the events; closed at the end.
+            budget: Replaces the study's where given.
+            configured: What to record of objective, executor and resources, where given.
+            timeout_s: Limit of one attempt.
+            on_end: Called with each ended trial, after its commit.
+            replier: Performs the requests of searchers that ask for replies.
+            say: Tells the person at the terminal something.
+
+        Raises:
+            StudyLed, LeaseLost, StoreError
+        """
+        try:
+            return self._lead(executor, run_dir, sinks, budget, configured, timeout_s, on_end, replier, say)
+        finally:
+            executor.close()
+
+    def _lead(
+        self,
+        executor: Executor,
+        run_dir: Callable[[Trial], Path],
+        sinks: Sequence[Sink],
+        budget: Budget | None,
+        configured: RunConfigured | None,
+        timeout_s: float | None,
+        on_end: Callable[[Trial], None] | None,
+        replier: Replier | None,
+        say: Callable[[str], None] | None,
+    ) -> RunEnd:
+        if budget is not None:
+            check_budget(budget)
+        try:
+            lease = self.store.take_lease(self.id, holder(), LEASE_TTL_S)
+        except StudyLed as error:
+            raise StudyLed(self.name, error.holder) from None
+        try:
+            row = self.row
+            spec = row.spec
+            needs = spec.resources if configured is None else configured.resources
+            assembly = Assembly(
+                store=self.store,
+                searcher=make_searcher(spec, self.space),
+                scheduler=make_scheduler(spec),
+                executor=executor,
+                placement=Placement(needs, machine_resources(), visible_devices()),
+                clock=self._clock,
+                workspace=run_dir,
+                check_params=self.space.check,
+                remove_files=lambda path: shutil.rmtree(path, ignore_errors=True),
+                replier=replier,
+                sinks=sinks,
+                on_end=on_end,
+                timeout_s=timeout_s,
+                configured=configured,
+                budget=budget,
+            )
+            if say is not None:
+                assembly = assembly._replace(say=say)
+            return Engine(assembly, lease, row).run()
+        finally:
+            self.store.release_lease(lease)
+
+    # --- asking and telling ---
+
+    def ask(self) -> AskedTrial:
+        """A trial to run yourself; ``tell`` its result.
+
+        Raises:
+            Conflict: The budget or the space is used up.
+        """
+        number = self._steering.command(CommandKind.ASK, {})["trial"]
+        return AskedTrial(self.store.trial(self.id, number), self.store, self.id, self._steering)
+
+    def tell(
+        self, trial: TrialHandle | int, result: float | Mapping[str, float] | None = None, *, error: str | None = None
+    ) -> None:
+        """Give the result of an asked trial: a number, metrics by name, nothing (then its last report counts), or an error.
+
+        Raises:
+            Conflict: The trial has ended already, or was not asked for.
+            ObjectiveError: The result is none.
+        """
+        number = trial if isinstance(trial, int) else trial.number
+        metrics = told_metrics(result, self.row.spec.metrics)
+        self._steering.command(CommandKind.TELL, {"trial": number, "metrics": metrics, "error": error})
+
+    def enqueue(self, params: Params) -> TrialHandle:
+        """Add a trial with these params; it comes before the searcher's next suggestion.
+
+        Raises:
+            SpaceError: The params do not lie in the space.
+        """
+        return self.trial(self._steering.command(CommandKind.ENQUEUE, {"params": dict(params)})["trial"])
+
+    # --- steering ---
+
+    def command(
+        self, kind: CommandKind, args: Mapping[str, Any] | None = None, *, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Any control command; ``dry_run`` says what it would do and changes nothing."""
+        return self._steering.command(kind, args or {}, dry_run=dry_run)
+
+    def pause(self) -> str:
+        """Start no more trials until ``resume``; running ones with a checkpoint leave at their next report."""
+        return self._say(CommandKind.PAUSE)
+
+    def resume(self) -> str:
+        """Go on after ``pause``."""
+        return self._say(CommandKind.RESUME)
+
+    def stop(self) -> str:
+        """Start no more trials, let the running ones end, and complete the study."""
+        return self._say(CommandKind.STOP)
+
+    def cancel(self) -> str:
+        """End the running trials too."""
+        return self._say(CommandKind.CANCEL)
+
+    def set_budget(self, **changes: Any) -> str:
+        """Change ``num_trials``, ``time_budget_s``, ``max_failures``, ``retries`` or ``jobs``, also while it runs."""
+        return str(self._steering.command(CommandKind.SET_BUDGET, changes).get("message", ""))
+
+    def _say(self, kind: CommandKind) -> str:
+        return str(self._steering.command(kind, {}).get("message", ""))
+
+    def _handle(self, record: Trial) -> TrialHandle:
+        return TrialHandle(record, self.store, self.id, self._steering)
+
+
+def trial_statuses(status: str | Sequence[str] | None) -> tuple[TrialStatus, ...]:
+    """One status, several or none, as the store takes them.
+
+    Raises:
+        ConfigError: A word that is no trial status.
+    """
+    words = () if status is None else (status,) if isinstance(status, str) else tuple(status)
+    for word in words:
+        if word not in set(TrialStatus):
+            raise ConfigError(f"must be one of {', '.join(TrialStatus)}, not {word!r}", path="status")
+    return tuple(TrialStatus(word) for word in words)
+
+
+def _cost(trial: Trial, name: str, larger_is_better: bool) -> float | None:
+    value = trial.metrics.get(name)
+    if value is None or not math.isfinite(value):
+        return None
+    return -value if larger_is_better else value
+
+
+def _dominates(one: Sequence[float | None], other: Sequence[float | None]) -> bool:
+    """Whether ``one`` is at least as low everywhere and lower somewhere."""
+    pairs = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
+    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+
+
+def _said(objective: Mapping[str, Any]) -> str:
+    return str(objective.get("function") or objective.get("command") or dict(objective))
