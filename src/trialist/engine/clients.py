@@ -74,7 +74,7 @@ class Clients:
             raise Conflict(f"study '{fold.spec.name}' is {fold.status}: resume it before asking for trials")
         worker = CLIENT + client
         if again:
-            for trial in lead.trials.values():
+            for trial in lead.live():
                 if trial.status is TrialStatus.RUNNING and trial.worker == worker:
                     return _handed(trial)
         trial = lead.next_waiting() or self._suggest()
@@ -154,8 +154,7 @@ class Clients:
     def _end_study(self) -> None:
         """Without a leader, the last result of the budget completes the study; a leader sees to that itself."""
         lead, fold = self._lead, self._lead.fold
-        live = any(not trial.status.is_terminal for trial in lead.trials.values())
-        if lead.lease is None and not live and not trials_left(fold):
+        if lead.lease is None and not lead.live() and not trials_left(fold):
             lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.COMPLETED))
 
     def _out(self, number: int) -> Trial:

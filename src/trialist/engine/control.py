@@ -119,7 +119,7 @@ def _stop(context: Context, command: Command) -> dict[str, Any]:
     if fold.status.is_ended:
         return {"message": f"study '{fold.spec.name}' is {fold.status} already"}
     if context.floor is None:
-        for trial in list(context.lead.trials.values()):
+        for trial in context.lead.live():
             _end(context, trial, TrialStatus.STOPPED, "the study was stopped")
         return _set_status(context, StudyStatus.COMPLETED, "stopped by a person", "")
     return {"message": "starts no more trials; the running ones end"}
@@ -131,7 +131,7 @@ def _cancel(context: Context, command: Command) -> dict[str, Any]:
         return {"message": f"study '{fold.spec.name}' is cancelled already"}
     if fold.status.is_ended:
         raise Conflict(f"study '{fold.spec.name}' is {fold.status}: there is nothing to cancel")
-    live = list(context.lead.trials.values())
+    live = context.lead.live()
     for trial in live:
         _end(context, trial, TrialStatus.CANCELLED, "the study was cancelled")
     done = _set_status(context, StudyStatus.CANCELLED, "cancelled by a person", "")

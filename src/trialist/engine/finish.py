@@ -20,7 +20,7 @@ def end_paused(lead: Lead, runs: Runs, *, people_too: bool) -> bool:
         runs: What runs; parked trials are told to leave, and their ends follow as signals.
         people_too: Also those that a person paused: the study was told to stop.
     """
-    for trial in sorted(lead.trials.values(), key=lambda t: t.number):
+    for trial in lead.live():
         if trial.status is not TrialStatus.PAUSED or (trial.paused_by == PERSON and not people_too):
             continue
         by = trial.paused_by

@@ -35,17 +35,17 @@ def trials_left(fold: StudyFold) -> bool:
     return limit is None or fold.num_suggested < limit
 
 
-def final_status(fold: StudyFold, why: str, commonest_failure: str) -> tuple[StudyStatus, str]:
+def final_status(fold: StudyFold, why: str, commonest_failure: Callable[[], str]) -> tuple[StudyStatus, str]:
     """What a study that has nothing left to do becomes, and why.
 
     Args:
         fold: The study.
         why: Why nothing more was started; empty where the budget or the space was simply used up.
-        commonest_failure: The reason most failed trials share, for a study in which nothing succeeded.
+        commonest_failure: Finds the message that most failed trials share; asked where nothing succeeded.
     """
     failed = fold.counts[TrialStatus.FAILED]
     if failures_guard(fold, 0.0):
         return StudyStatus.FAILED, why or f"{failed} trials failed"
     if failed and not fold.counts[TrialStatus.COMPLETED] + fold.counts[TrialStatus.STOPPED]:
-        return StudyStatus.FAILED, f"no trial succeeded; {commonest_failure}"
+        return StudyStatus.FAILED, f"no trial succeeded: {commonest_failure()}"
     return StudyStatus.COMPLETED, why

@@ -79,6 +79,12 @@ class Lead:
         """Events that are emitted and not committed."""
         return len(self._events)
 
+    def live(self) -> list[Trial]:
+        """The rows of all trials that have not ended, by number."""
+        with self.lock:
+            rows = [trial for trial in self.trials.values() if not trial.status.is_terminal]
+        return sorted(rows, key=lambda trial: trial.number)
+
     def emit(self, body: Body) -> Event:
         """Make an event happen: number it, fold it into every state that depends on it, and keep it for the commit."""
         with self.lock:

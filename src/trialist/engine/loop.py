@@ -138,7 +138,6 @@ class Engine:
             clients=self._clients.handlers(),
         )
         self._replies = Replies(self._lead, assembly.replier, assembly.executor.wake)
-        self._failures: Counter[str] = Counter()
         self._exhausted = ""
         self._stopping = ""
         self._commands_due = 0.0
@@ -353,14 +352,19 @@ class Engine:
 
     def _verdict(self) -> tuple[StudyStatus, str]:
         fold = self._lead.fold
-        left = sorted(self._lead.trials.values(), key=lambda trial: trial.number)
+        left = self._lead.live()
         if left and not self._stopping:
             first = left[0]
             what = "is paused" if first.status is TrialStatus.PAUSED else f"is still out ({first.worker})"
             return StudyStatus.PAUSED, f"trial {first.number} {what}"
         why = self._stopping or self._guard() or ("" if not guards.trials_left(fold) else self._exhausted)
-        commonest = self._failures.most_common(1)
-        return guards.final_status(fold, why, commonest[0][0] if commonest else "see the failed trials")
+        return guards.final_status(fold, why, self._commonest_failure)
+
+    def _commonest_failure(self) -> str:
+        self._commit()
+        page = self._a.store.trials(self._lead.fold.spec.id, status=(TrialStatus.FAILED,), limit=500)
+        messages = Counter(trial.error.message for trial in page.trials if trial.error is not None)
+        return messages.most_common(1)[0][0] if messages else "no reason is known"
 
     # --- committing ---
 
@@ -394,8 +398,6 @@ class Engine:
             body = event.body
             if isinstance(body, TrialEnded):
                 self._ended.append(batch.trials[body.trial])
-                if body.error is not None:
-                    self._failures[body.error.message] += 1
         for sink in list(self._sinks):
             try:
                 sink.write(batch.events, batch.trials)

@@ -116,7 +116,7 @@ def settle_lost(lead: Lead) -> int:
     assert lead.lease is not None
     lead.emit(LeaseTaken(epoch=lead.lease.epoch, holder=str(lead.lease.holder)))
     lost = 0
-    for trial in sorted(lead.trials.values(), key=lambda t: t.number):
+    for trial in lead.live():
         if trial.worker.startswith(CLIENT) and trial.status is TrialStatus.RUNNING:
             continue
         if trial.status is TrialStatus.RUNNING or trial.parked:

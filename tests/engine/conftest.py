@@ -1,0 +1,83 @@
+"""A small study in a memory store, and engines over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trialist.core.records import Budget, Metric, Mode, Spec, StudySpec, Trial
+from trialist.engine.loop import Assembly, Engine, RunEnd
+from trialist.engine.placement import Placement
+from trialist.execute.inline import InlineExecutor
+from trialist.schedule.fifo import FifoScheduler
+from trialist.store.holders import holder
+from trialist.store.memory import MemoryStore
+from trialist.testing.fakes import FakeClock, UniformSearcher
+
+LOSS = Metric(name="loss", mode=Mode.MIN)
+
+
+@dataclass
+class Bench:
+    """One study, led as often as a test likes."""
+
+    tmp: Path
+    store: Any = field(default_factory=MemoryStore)
+    clock: FakeClock = field(default_factory=FakeClock)
+    study_id: str = "a" * 32
+    said: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+    def create(self, *, metrics: tuple[Metric, ...] = (LOSS,), **budget: Any) -> None:
+        self.store.create_study(
+            StudySpec(
+                id=self.study_id,
+                name="bench",
+                space={},
+                metrics=metrics,
+                searcher=Spec(name="uniform"),
+                executor=Spec(name="inline"),
+                budget=Budget(**budget),
+            )
+        )
+
+    def lead(self, run: Any, *, searcher: Any = None, scheduler: Any = None, **assembly: Any) -> RunEnd:
+        executor = run if hasattr(run, "poll") else InlineExecutor(run, metric_names=("loss",))
+        lease = self.store.take_lease(self.study_id, holder(), 30.0)
+        given = {"needs": {}, "capacity": {}, "devices": ()} | assembly.pop("place", {})
+        parts = Assembly(
+            store=self.store,
+            searcher=searcher or UniformSearcher(),
+            scheduler=scheduler or FifoScheduler(metrics=(LOSS,)),
+            executor=executor,
+            placement=Placement(**given),
+            clock=self.clock,
+            workspace=lambda trial: self.tmp / f"trial-{trial.number}",
+            check_params=dict,
+            remove_files=self.removed.append,
+            say=self.said.append,
+            **assembly,
+        )
+        try:
+            return Engine(parts, lease, self.study).run()
+        finally:
+            self.store.release_lease(lease)
+
+    @property
+    def study(self) -> Any:
+        return self.store.find_study("bench")
+
+    @property
+    def trials(self) -> list[Trial]:
+        return list(self.store.iter_trials(self.study_id))
+
+    def bodies(self, *kinds: type) -> list[Any]:
+        return [event.body for event in self.store.events(self.study_id, limit=100_000, kinds=kinds)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)

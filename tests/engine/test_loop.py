@@ -1,0 +1,435 @@
+"""The loop over real inline trials and a memory store that folds every commit again."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+
+import pytest
+
+from trialist.core.errors import ObjectiveError, StoreBusy, StoreFull
+from trialist.core.events import CommandApplied, Noted, ReplyReceived, ReplyRequested, TrialEnded, TrialSuggested
+from trialist.core.ports import Reply
+from trialist.core.records import (
+    AttemptKey,
+    Command,
+    CommandKind,
+    FailureReason,
+    Metric,
+    Mode,
+    NeedsReply,
+    Suggestion,
+)
+from trialist.core.states import StudyStatus, TrialStatus
+from trialist.testing.fakes import ScriptedExecutor, UniformSearcher
+
+
+def test_runs_the_budget_and_knows_the_best(bench):
+    bench.create(num_trials=25)
+    end = bench.lead(lambda x: x)
+    assert end.study.status is StudyStatus.COMPLETED
+    assert end.study.counts == {TrialStatus.COMPLETED: 25}
+    values = [trial.value for trial in bench.trials]
+    assert values == [UniformSearcher().suggest(n).params["x"] for n in range(25)]
+    assert end.study.best_value == min(values)
+    assert end.study.best_number == values.index(min(values))
+    seqs = [event.seq for event in bench.store.events(bench.study_id, limit=10_000)]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_a_second_run_goes_on_up_to_the_new_total(bench):
+    bench.create(num_trials=3)
+    bench.lead(lambda x: x)
+    from trialist.core.records import Budget
+
+    bench.lead(lambda x: x, budget=Budget(num_trials=5))
+    assert [trial.number for trial in bench.trials] == [0, 1, 2, 3, 4]
+    assert bench.study.spec.budget.num_trials == 5
+
+
+def test_ends_when_the_searcher_is_exhausted(bench):
+    bench.create()
+    end = bench.lead(lambda x: x, searcher=UniformSearcher(limit=4))
+    assert end.study.num_trials == 4
+    assert end.study.status is StudyStatus.COMPLETED
+    assert "exhausted" in end.study.reason
+
+
+@pytest.mark.parametrize(
+    ("result", "reason", "words"),
+    [
+        (math.nan, FailureReason.NOT_FINITE, "nan"),
+        (math.inf, FailureReason.NOT_FINITE, "inf"),
+        (None, FailureReason.NO_METRIC, "'loss'"),
+        ("good", FailureReason.BAD_RESULT, "good"),
+        ({"los": 1.0}, FailureReason.NO_METRIC, "Did you mean 'los'"),
+        ([1.0], FailureReason.BAD_RESULT, "list"),
+    ],
+)
+def test_what_is_no_result_fails_with_a_reason_and_no_value(bench, result, reason, words):
+    bench.create(num_trials=1)
+    end = bench.lead(lambda x: result)
+    trial = bench.trials[0]
+    assert trial.status is TrialStatus.FAILED
+    assert trial.error.reason is reason
+    assert words in trial.error.message
+    assert trial.value is None
+    assert end.study.best_value is None
+    assert end.study.status is StudyStatus.FAILED
+    assert trial.error.message in end.study.reason
+
+
+def test_nothing_returned_counts_the_last_report(bench):
+    bench.create(num_trials=1)
+
+    def objective(trial):
+        trial.report(step=1, loss=0.5, acc=0.1)
+        trial.report(step=2, loss=0.25)
+
+    bench.lead(objective)
+    trial = bench.trials[0]
+    assert trial.value == 0.25
+    assert dict(trial.metrics) == {"loss": 0.25, "acc": 0.1}
+    assert trial.step == 2
+
+
+def test_several_metrics_need_all_of_them(bench):
+    bench.create(num_trials=1, metrics=(Metric(name="loss", mode=Mode.MIN), Metric(name="size", mode=Mode.MAX)))
+    bench.lead(lambda x: {"loss": 1.0})
+    assert "'size'" in bench.trials[0].error.message
+
+
+def test_without_metrics_a_trial_that_tells_nothing_completes(bench):
+    bench.create(num_trials=1, metrics=())
+    end = bench.lead(lambda x: None)
+    assert bench.trials[0].status is TrialStatus.COMPLETED
+    assert end.study.status is StudyStatus.COMPLETED
+
+
+def test_failures_are_retried_as_new_trials_that_do_not_count(bench):
+    bench.create(num_trials=2, retries=2)
+    calls = []
+
+    def objective(x):
+        calls.append(x)
+        if len(calls) < 3:
+            raise ValueError("not yet")
+        return x
+
+    end = bench.lead(objective)
+    first, retry1, retry2, second = bench.trials
+    assert [t.source for t in bench.trials] == ["uniform", "retry", "retry", "uniform"]
+    assert (retry1.parent, retry2.parent) == (0, 1)
+    assert first.params == retry1.params == retry2.params != second.params
+    assert retry2.status is TrialStatus.COMPLETED
+    assert (end.study.num_trials, end.study.num_suggested) == (4, 2)
+    assert first.seed != retry1.seed
+
+
+def test_max_failures_fails_the_study(bench):
+    bench.create(num_trials=50, max_failures=2)
+
+    def objective(x):
+        raise RuntimeError("broken")
+
+    end = bench.lead(objective)
+    assert end.study.status is StudyStatus.FAILED
+    assert end.study.counts == {TrialStatus.FAILED: 3}
+    assert "max_failures" in end.study.reason
+
+
+def test_time_budget_spans_runs(bench):
+    bench.create(time_budget_s=10.0)
+
+    def objective(x):
+        bench.clock.forward(3.0)
+        return x
+
+    end = bench.lead(objective)
+    assert end.study.num_trials == 4
+    assert end.study.status is StudyStatus.COMPLETED
+    assert "time budget" in end.study.reason
+    bench.clock.forward(1000.0)  # nobody leads meanwhile: this costs nothing
+    assert bench.lead(objective).study.num_trials == 4
+
+
+def test_callbacks_see_durable_trials(bench):
+    bench.create(num_trials=5)
+    seen = []
+
+    def on_end(trial):
+        assert bench.store.trial(bench.study_id, trial.number).status is TrialStatus.COMPLETED
+        seen.append(trial.number)
+
+    bench.lead(lambda x: x, on_end=on_end)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_a_sink_that_raises_is_switched_off_and_the_study_goes_on(bench):
+    bench.create(num_trials=3)
+
+    class Bad:
+        closed = False
+
+        def write(self, events, trials):
+            raise OSError("disk full")
+
+        def close(self):
+            self.closed = True
+
+    class Good(Bad):
+        def __init__(self):
+            self.seqs = []
+
+        def write(self, events, trials):
+            self.seqs += [event.seq for event in events]
+
+    good = Good()
+    end = bench.lead(lambda x: x, sinks=[Bad(), good])
+    assert end.study.counts == {TrialStatus.COMPLETED: 3}
+    assert good.seqs == list(range(2, end.study.seq + 1))
+    assert good.closed
+    assert any("Bad is switched off: disk full" in line for line in bench.said)
+
+
+@pytest.mark.parametrize("error", [StoreBusy, StoreFull])
+def test_a_store_that_is_away_costs_nothing_but_time(bench, error, monkeypatch):
+    bench.create(num_trials=3)
+    real, away = bench.store.commit, iter(range(4))
+
+    def commit(lease, commit):
+        if next(away, None) is not None:
+            raise error("memory", "gone fishing")
+        real(lease, commit)
+
+    monkeypatch.setattr(bench.store, "commit", commit)
+    monkeypatch.setattr("trialist.engine.interrupts.Interrupts.pause", lambda seconds: bench.clock.forward(seconds))
+    end = bench.lead(lambda x: x)
+    assert end.study.counts == {TrialStatus.COMPLETED: 3}
+    assert any("store was away" in body.message for body in bench.bodies(Noted))
+    assert any("nothing is lost" in line for line in bench.said)
+
+
+def test_ctrl_c_once_ends_the_running_trial_and_pauses(bench):
+    bench.create(num_trials=10)
+
+    def objective(x):
+        if x == UniformSearcher().suggest(2).params["x"]:
+            os.kill(os.getpid(), signal.SIGINT)
+        return x
+
+    end = bench.lead(objective)
+    assert end.interrupted
+    assert end.study.status is StudyStatus.PAUSED
+    assert end.study.counts == {TrialStatus.COMPLETED: 3}
+    assert bench.lead(lambda x: x).study.counts == {TrialStatus.COMPLETED: 10}
+
+
+def test_ctrl_c_twice_ends_the_running_trial_now_and_it_runs_again(bench):
+    bench.create(num_trials=4)
+    before = signal.getsignal(signal.SIGINT)
+
+    def objective(x):
+        if x == UniformSearcher().suggest(1).params["x"]:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            raise AssertionError("the second Ctrl-C did not end the trial")
+        return x
+
+    end = bench.lead(objective)
+    assert end.interrupted
+    assert end.study.counts == {TrialStatus.COMPLETED: 1, TrialStatus.WAITING: 1}
+    assert signal.getsignal(signal.SIGINT) is before
+    again = bench.lead(lambda x: x)
+    assert again.study.counts == {TrialStatus.COMPLETED: 4}
+    assert bench.trials[1].attempt == 2
+
+
+def send(bench, kind, **args):
+    return bench.store.send_command(bench.study_id, Command(kind=kind, args=args, key=f"{kind}-{args}", sender="test"))
+
+
+def test_a_paused_study_waits_until_it_is_resumed(bench):
+    bench.create(num_trials=4)
+    polls = []
+
+    def script(segment):
+        yield {"loss": 1.0}
+        return {"loss": 0.5}
+
+    executor = ScriptedExecutor(script)
+    real_poll = executor.poll
+
+    def poll(timeout_s, sink):
+        bench.clock.forward(0.2)
+        polls.append(len(bench.trials))
+        if len(polls) == 2:
+            send(bench, CommandKind.PAUSE)
+        if len(polls) == 20:
+            assert bench.study.status is StudyStatus.PAUSED
+            assert [t.status for t in bench.trials] == [TrialStatus.COMPLETED]
+            send(bench, CommandKind.RESUME)
+        real_poll(timeout_s, sink)
+
+    executor.poll = poll
+    end = bench.lead(executor)
+    assert end.study.counts == {TrialStatus.COMPLETED: 4}
+    assert polls[18] == polls[5] == 1
+    assert [body.command_kind for body in bench.bodies(CommandApplied)] == ["pause", "resume"]
+
+
+def test_stop_lets_running_trials_end_and_cancel_ends_them(bench):
+    bench.create(num_trials=10, jobs=2)
+
+    def script(segment):
+        for _ in range(5):
+            yield {"loss": 1.0}
+        return {"loss": 0.5}
+
+    executor = ScriptedExecutor(script)
+    real_poll, polls = executor.poll, []
+
+    def poll(timeout_s, sink):
+        bench.clock.forward(0.2)
+        polls.append(1)
+        if len(polls) == 3:
+            send(bench, CommandKind.STOP)
+        real_poll(timeout_s, sink)
+
+    executor.poll = poll
+    end = bench.lead(executor)
+    assert end.study.counts == {TrialStatus.COMPLETED: 2}
+    assert (end.study.status, end.study.reason) == (StudyStatus.COMPLETED, "stopped by a person")
+
+
+def test_cancel_kills_what_runs(bench):
+    bench.create(num_trials=10, jobs=2)
+
+    def script(segment):
+        while True:
+            yield {"loss": 1.0}
+
+    executor = ScriptedExecutor(script)
+    real_poll, polls = executor.poll, []
+
+    def poll(timeout_s, sink):
+        bench.clock.forward(0.2)
+        polls.append(1)
+        if len(polls) == 3:
+            send(bench, CommandKind.CANCEL)
+        real_poll(timeout_s, sink)
+
+    executor.poll = poll
+    end = bench.lead(executor)
+    assert end.study.status is StudyStatus.CANCELLED
+    assert end.study.counts == {TrialStatus.CANCELLED: 2}
+    assert all(t.value is None and not t.metrics for t in bench.trials)
+
+
+def test_commands_for_one_trial_and_for_the_budget_while_it_runs(bench):
+    bench.create(num_trials=3)
+    polls = []
+
+    def script(segment):
+        if segment.trial == 0:
+            while True:
+                yield {"loss": 0.3}
+        yield {"loss": 0.5}
+        return {}
+
+    executor = ScriptedExecutor(script)
+    real_poll = executor.poll
+
+    def poll(timeout_s, sink):
+        bench.clock.forward(0.2)
+        polls.append(1)
+        if len(polls) == 3:
+            send(bench, CommandKind.STOP_TRIAL, trial=0)
+            send(bench, CommandKind.ENQUEUE, params={"x": 0.125})
+            send(bench, CommandKind.SET_BUDGET, num_trials=4, jobs=2)
+            send(bench, CommandKind.CLONE, trial=0, params={"x": 0.5})
+            send(bench, CommandKind.CLONE, trial=0, params={}, warm_start="weights")
+        real_poll(timeout_s, sink)
+
+    executor.poll = poll
+    bench.lead(executor)
+    trials = bench.trials
+    assert trials[0].status is TrialStatus.STOPPED
+    assert trials[0].value == 0.3
+    assert [t.source for t in trials] == ["uniform", "enqueue", "clone", "uniform"]
+    assert trials[1].params == {"x": 0.125}
+    assert (trials[2].params, trials[2].parent) == ({"x": 0.5}, 0)
+    refused = [c for c in (bench.store.command(bench.study_id, i) for i in range(1, 6)) if c.error]
+    assert [c.kind for c in refused] == [CommandKind.CLONE]
+    assert "no checkpoint" in refused[0].error
+
+
+class ChattySearcher:
+    """Asks for a reply before each suggestion; a fold over the replies."""
+
+    name = "chatty"
+    reads = frozenset({ReplyReceived, TrialSuggested})
+
+    def __init__(self):
+        self.replies = {}
+        self.numbers = 0
+
+    def suggest(self, number):
+        needs = NeedsReply(request={"number": number})
+        if needs.key not in self.replies:
+            return needs
+        return Suggestion(params={"x": self.replies[needs.key].get("x", -1.0)})
+
+    def update(self, event, trial):
+        if isinstance(event.body, ReplyReceived):
+            self.replies[event.body.key] = event.body.reply
+
+
+def test_a_searcher_that_needs_replies_gets_each_once(bench):
+    bench.create(num_trials=3)
+    asked = []
+
+    def replier(request):
+        assert bench.bodies(ReplyRequested)[-1].request == request  # committed before it is made
+        asked.append(request["number"])
+        if request["number"] == 1:
+            raise ConnectionError("no line")
+        return Reply({"x": request["number"] / 4}, cost_usd=0.5)
+
+    bench.lead(lambda x: x, searcher=ChattySearcher(), replier=replier)
+    assert asked == [0, 1, 2]
+    assert [t.params["x"] for t in bench.trials] == [0.0, -1.0, 0.5]
+    assert [body.cost_usd for body in bench.bodies(ReplyReceived)] == [0.5, 0.0, 0.5]
+    from trialist.core.records import Budget
+
+    bench.lead(lambda x: x, searcher=ChattySearcher(), replier=replier, budget=Budget(num_trials=4))
+    assert asked == [0, 1, 2, 3]
+
+
+def test_a_searcher_that_needs_replies_without_anybody_to_ask_says_so(bench):
+    bench.create(num_trials=1)
+    with pytest.raises(ObjectiveError, match="chatty"):
+        bench.lead(lambda x: x, searcher=ChattySearcher())
+
+
+def test_attempts_that_ended_meanwhile_are_not_heard(bench):
+    bench.create(num_trials=1)
+    from trialist.core.ports import ReportedSignal
+
+    def script(segment):
+        yield {"loss": 1.0}
+        return {"loss": 1.0}
+
+    executor = ScriptedExecutor(script)
+    real_poll = executor.poll
+
+    def poll(timeout_s, sink):
+        sink(ReportedSignal(key=AttemptKey(trial=0, attempt=7), step=9, metrics={"loss": -1.0}))
+        sink(ReportedSignal(key=AttemptKey(trial=5, attempt=1), step=9, metrics={"loss": -1.0}))
+        real_poll(timeout_s, sink)
+
+    executor.poll = poll
+    bench.lead(executor)
+    assert bench.trials[0].value == 1.0
+    assert len(bench.bodies(TrialEnded)) == 1
