@@ -66,7 +66,7 @@ _ENDED = frozenset({StudyStatus.COMPLETED, StudyStatus.FAILED, StudyStatus.CANCE
 _T, _S = TrialStatus, StudyStatus
 
 TRIAL_TRANSITIONS: dict[TrialStatus, frozenset[TrialStatus]] = {
-    _T.WAITING: frozenset({_T.RUNNING, _T.STOPPED, _T.FAILED, _T.CANCELLED}),
+    _T.WAITING: frozenset({_T.RUNNING, _T.PAUSED, _T.STOPPED, _T.FAILED, _T.CANCELLED}),
     _T.RUNNING: frozenset({_T.WAITING, _T.PAUSED, _T.COMPLETED, _T.STOPPED, _T.FAILED, _T.CANCELLED}),
     _T.PAUSED: frozenset({_T.WAITING, _T.RUNNING, _T.STOPPED, _T.FAILED, _T.CANCELLED}),
     _T.COMPLETED: frozenset(),
@@ -74,7 +74,8 @@ TRIAL_TRANSITIONS: dict[TrialStatus, frozenset[TrialStatus]] = {
     _T.FAILED: frozenset(),
     _T.CANCELLED: frozenset(),
 }
-"""``running → waiting``: the attempt was lost. ``paused → waiting``: promoted or resumed, no slot yet."""
+"""``running → waiting``: the attempt was lost. ``waiting → paused``: by a person. ``paused → waiting``: promoted or resumed,
+and no place yet."""
 
 STUDY_TRANSITIONS: dict[StudyStatus, frozenset[StudyStatus]] = {
     _S.CREATED: frozenset({_S.QUEUED, _S.RUNNING, _S.PAUSED, _S.COMPLETED, _S.FAILED, _S.CANCELLED}),
