@@ -25,8 +25,10 @@ def train(
 class Keeper:
     """Keeps the last checkpoint in a directory, as a study does for a trial."""
 
-    def __init__(self, folder: Path, start: Path | None = None, resume_step: int | None = None) -> None:
-        self.folder, self.checkpoint, self.resume_step = folder, start, resume_step
+    def __init__(
+        self, folder: Path, start: Path | None = None, resume_step: int | None = None, warm_start: str | None = None
+    ) -> None:
+        self.folder, self.checkpoint, self.resume_step, self.warm_start = folder, start, resume_step, warm_start
 
     def save_checkpoint(self, write: Callable[[Path], object]) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -102,6 +104,17 @@ def test_a_warm_start_keeps_what_was_learned_and_takes_the_new_values(tmp_path: 
     )  # fmt: skip
     assert steps == [1]
     assert warm["val_loss"] < cold["val_loss"]
+
+
+@pytest.mark.parametrize("warm_start", ["weights", "optimizer"])
+@pytest.mark.parametrize("estimator", ["MLPClassifier", "SGDClassifier"])
+def test_a_warm_start_obeys_the_new_learning_rate(estimator: str, warm_start: str, tmp_path: Path) -> None:
+    engine, data = TrainingEngine(), {"dataset": "digits", "standardize": True}
+    model = {"type": "sklearn", "estimator": estimator}
+    learned = engine.train({**model, "lr": 0.01}, data, {"epochs": 3}, checkpoint=Keeper(tmp_path / "c"))
+    start = Keeper(tmp_path / "d", start=tmp_path / "c", warm_start=warm_start)
+    still = engine.train({**model, "lr": 1e-300}, data, {"epochs": 2}, checkpoint=start)
+    assert still["val_loss"] == pytest.approx(learned["val_loss"], rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,11 @@ class Checkpoints(Protocol):
         """The step to go on from, as if never stopped; ``None``: take over what was learned, and count from 0."""
         ...
 
+    @property
+    def warm_start(self) -> str | None:
+        """What to take over from ``checkpoint``: ``weights``, ``optimizer`` (both) or ``resume`` (everything)."""
+        ...
+
     def save_checkpoint(self, write: Callable[[Path], object]) -> object:
         """Call ``write`` with an empty directory that becomes the checkpoint of the last reported step."""
         ...

@@ -168,10 +168,13 @@ def _in_epochs(
         order = np.random.default_rng([seed, epoch]).permutation(split.train)
         model.partial_fit(x[order], table.y[order], **(extra if epoch == 0 or not _fitted(model) else {}))
         metrics = _metrics(model, x[split.val], table.y[split.val], bool(table.classes))
-        if job.checkpoints is not None:
-            saved = {"model": model, "epochs": epoch + 1, "metrics": metrics}
-            job.checkpoints.save_checkpoint(lambda folder, saved=saved: _save(folder, saved))  # type: ignore[misc]
-        job.report(step=epoch + 1, **metrics)
+        try:
+            job.report(step=epoch + 1, **metrics)
+        finally:
+            # Also where the report told the trial to leave: it goes on from here without training this epoch again.
+            if job.checkpoints is not None:
+                saved = pickle.dumps({"model": model, "epochs": epoch + 1, "metrics": metrics})
+                job.checkpoints.save_checkpoint(lambda folder, saved=saved: (folder / STATE).write_bytes(saved))  # type: ignore[misc]
     return metrics
 
 
@@ -183,13 +186,21 @@ def _start(cls: type[Any], values: Mapping[str, Any], job: Job) -> tuple[Any, in
     # Our own file, written by the same kind of trial process that reads it here.
     saved = pickle.loads((Path(given.checkpoint) / STATE).read_bytes())  # noqa: S301
     model = saved["model"].set_params(**values)
-    if given.resume_step is None:
-        return model, 0, {}
-    return model, int(saved["epochs"]), dict(saved["metrics"])
+    if given.resume_step is not None:
+        return model, int(saved["epochs"]), dict(saved["metrics"])
+    _renew(model, keep_optimizer=given.warm_start == "optimizer")
+    return model, 0, {}
 
 
-def _save(folder: Path, saved: Mapping[str, Any]) -> None:
-    (folder / STATE).write_bytes(pickle.dumps(saved))
+def _renew(model: Any, *, keep_optimizer: bool) -> None:
+    """Make restored weights obey this trial's values: scikit-learn's networks keep their old learning rate otherwise."""
+    optimizer = getattr(model, "_optimizer", None)
+    if optimizer is not None and keep_optimizer:
+        optimizer.learning_rate_init = optimizer.learning_rate = model.learning_rate_init
+    elif optimizer is not None:
+        del model._optimizer
+    if hasattr(model, "t_") and not keep_optimizer:
+        model.t_ = type(model.t_)(1)
 
 
 def _fitted(model: Any) -> bool:
