@@ -280,7 +280,7 @@ class MemoryStore:
     def checkpoints(self, study_id: str, trial: int | None = None) -> list[Checkpoint]:
         with self._lock:
             rows = self._kept(study_id).checkpoints.values()
-            return sorted((row for row in rows if trial is None or row.trial == trial), key=lambda row: row.at)
+            return [row for row in rows if trial is None or row.trial == trial]
 
     def checkpoint(self, study_id: str, checkpoint_id: str) -> Checkpoint:
         with self._lock:

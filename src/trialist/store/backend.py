@@ -1,0 +1,88 @@
+"""What the SQL store needs to know of a database product: the small seam between SQLite and PostgreSQL.
+
+All SQL is in ``store.statements``; here is only what cannot be said in it: how to connect, how a transaction begins, and
+what the driver's errors mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from sqlalchemy.engine import Dialect
+
+from trialist.core.errors import TrialistError
+
+
+class Cursor(Protocol):
+    """The part of a DB-API cursor that is used here."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the last statement changed."""
+        ...
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Any:
+        """Run a statement."""
+        ...
+
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> Any:
+        """Run a statement for each row; ``rowcount`` is the sum."""
+        ...
+
+    def fetchone(self) -> Any:
+        """The next row, or ``None``."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """All rows left."""
+        ...
+
+
+class Connection(Protocol):
+    """The part of a DB-API connection that is used here; outside of ``begin`` and COMMIT each statement is its own."""
+
+    def cursor(self) -> Cursor:
+        """A new cursor."""
+        ...
+
+    def close(self) -> None:
+        """Release it."""
+        ...
+
+
+class Backend(Protocol):
+    """A database product at one place."""
+
+    url: str
+    """Opens the same store again, from any directory."""
+    name: str
+    """What errors call it: a path, or a URL without its password."""
+    dialect: Dialect
+    """Compiles statements; positional parameters."""
+    errors: tuple[type[Exception], ...]
+    """What the driver raises."""
+    begin_write: str
+    begin_read: str
+    timeout_s: float
+    """How long a caller waits for the right to write before ``StoreBusy``."""
+
+    def connect(self, *, writes: bool) -> Connection:
+        """A connection in autocommit mode."""
+        ...
+
+    def tables(self, connection: Connection) -> set[str]:
+        """Names of all tables."""
+        ...
+
+    def settle(self, connection: Connection) -> None:
+        """What a database of ours is set to once and keeps; does nothing where it is so."""
+        ...
+
+    def translate(self, error: Exception) -> TrialistError:
+        """What a driver's error means to a user."""
+        ...
+
+    def abandon(self, connection: Connection) -> None:
+        """Forget a connection that was opened before a fork, in the child, without touching the parent's."""
+        ...

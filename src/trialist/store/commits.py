@@ -1,0 +1,148 @@
+"""A commit as rows: what the events leave in the tables beside the rows that the caller folded.
+
+Everything is encoded before the transaction begins, so that the database is locked for no longer than it writes. Knows
+statements and a cursor; leases and fences are the store's (``store.sql``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trialist.core.errors import InternalError
+from trialist.core.events import (
+    AttemptEnded,
+    AttemptStarted,
+    Checkpointed,
+    CheckpointFreed,
+    CommandApplied,
+    CommandRefused,
+    Event,
+    Reported,
+    TrialEnded,
+)
+from trialist.core.ports import Commit
+from trialist.core.records import CommandStatus
+from trialist.store import rows, statements
+from trialist.store.backend import Cursor
+from trialist.store.paging import rank, sign_of
+from trialist.store.statements import Statements
+
+
+class Batch:
+    """The rows of one commit to the study ``sid``.
+
+    Raises:
+        InternalError: The events leave a gap in ``seq``.
+        ValueError: Something in it is no JSON.
+    """
+
+    def __init__(self, sid: int, commit: Commit) -> None:
+        self._sid = sid
+        self._events: list[rows.Row] = []
+        self._attempts: dict[tuple[int, int], list[str | None]] = {}
+        """Begun in this commit: how they began and, where they ended in it too, how they ended."""
+        self._endings: list[rows.Row] = []
+        self._reports: dict[tuple[int, int, int], tuple[float, dict[str, float]]] = {}
+        self._checkpoints: list[rows.Row] = []
+        self._freed: list[rows.Row] = []
+        self._answers: list[rows.Row] = []
+        self._add_trials(commit)
+        seq = commit.study.seq - len(commit.events)
+        for event in commit.events:
+            seq += 1
+            if event.seq != seq:
+                raise InternalError(f"an event has seq {event.seq} where {seq} is due: {event}")
+            self._events.append((sid, seq, event.at, event.kind, rows.event_body(event)))
+            self._derive(event)
+
+    def _add_trials(self, commit: Commit) -> None:
+        sid, sign = self._sid, sign_of(commit.study.spec)
+        self._new = [
+            (
+                sid,
+                trial.number,
+                trial.status.value,
+                rank(trial.value, sign),
+                rows.dumps(dict(trial.params)),
+                rows.trial_origin(trial),
+                rows.trial_state(trial),
+            )
+            for trial in commit.new_trials
+        ]
+        self._changed = [
+            (trial.status.value, rank(trial.value, sign), rows.trial_state(trial), sid, trial.number)
+            for trial in commit.changed_trials
+        ]
+
+    def _derive(self, event: Event) -> None:
+        body = event.body
+        match body:
+            case AttemptStarted():
+                self._attempts[body.trial, body.attempt] = [rows.attempt_start(event, body), None]
+            case TrialEnded() | AttemptEnded():
+                begun = self._attempts.get((body.trial, body.attempt))
+                if begun is None:
+                    ending = rows.attempt_ending(event, body)
+                    self._endings.append((ending, self._sid, body.trial, body.attempt))
+                elif begun[1] is None:
+                    begun[1] = rows.attempt_ending(event, body)
+            case Reported():
+                key = (body.trial, body.attempt, body.step)
+                known = self._reports.get(key)
+                metrics = dict(body.metrics) if known is None else {**known[1], **body.metrics}
+                self._reports[key] = (event.at, metrics)
+            case Checkpointed():
+                data = rows.checkpoint_text(event, body)
+                self._checkpoints.append((self._sid, body.checkpoint, body.trial, event.seq, data))
+            case CheckpointFreed():
+                self._freed.append((self._sid, body.checkpoint))
+            case CommandApplied():
+                self._answer(body.command, CommandStatus.APPLIED, rows.command_answer(result=body.result))
+            case CommandRefused():
+                self._answer(body.command, CommandStatus.REFUSED, rows.command_answer(error=body.error))
+
+    def _answer(self, command: int, status: CommandStatus, answer: str) -> None:
+        self._answers.append((status.value, answer, self._sid, command))
+
+    def write(self, cursor: Cursor, sql: Statements) -> None:
+        """Write all rows, inside a transaction whose fence has held.
+
+        Raises:
+            InternalError: A row that was to change is not there or is terminal; the transaction must be rolled back.
+        """
+        _many(cursor, sql(statements.insert_trial), self._new)
+        if _many(cursor, sql(statements.update_trial), self._changed) != len(self._changed):
+            numbers = ", ".join(str(row[-1]) for row in self._changed)
+            raise InternalError(
+                f"of the trials {numbers}, at least one has ended or is not there: nothing may change it."
+            )
+        _many(cursor, sql(statements.insert_event), self._events)
+        begun = [(self._sid, *key, start, ending) for key, (start, ending) in self._attempts.items()]
+        _many(cursor, sql(statements.insert_attempt), begun)
+        _many(cursor, sql(statements.end_attempt), self._endings)
+        self._write_reports(cursor, sql)
+        _many(cursor, sql(statements.insert_checkpoint), self._checkpoints)
+        _many(cursor, sql(statements.delete_checkpoint), self._freed)
+        _many(cursor, sql(statements.answer_command), self._answers)
+
+    def _write_reports(self, cursor: Cursor, sql: Statements) -> None:
+        """Insert them all; only if that leaves some out is it worth looking for steps that had a report already."""
+        new = [(self._sid, *key, at, rows.metrics_text(metrics)) for key, (at, metrics) in self._reports.items()]
+        if _many(cursor, sql(statements.insert_report), new) == len(new):
+            return
+        for key, (at, metrics) in self._reports.items():
+            place = dict(zip(("trial_", "attempt_", "step_"), key, strict=True))
+            find = sql(statements.report)
+            cursor.execute(find.text, find.bind(sid_=self._sid, **place))
+            stored = rows.read_metrics(cursor.fetchone()[0])
+            text = rows.metrics_text({**stored, **metrics})
+            update = sql(statements.update_report)
+            cursor.execute(update.text, update.bind(sid_=self._sid, at=at, metrics=text, **place))
+
+
+def _many(cursor: Cursor, sql: statements.Sql, values: list[Any]) -> int:
+    """Run a statement for each row; how many rows it changed."""
+    if not values:
+        return 0
+    cursor.executemany(sql.text, values)
+    return cursor.rowcount

@@ -1,0 +1,201 @@
+"""The store in an SQL database: SQLite by a path, the same code for PostgreSQL behind the seam of ``store.backend``.
+
+A commit is one transaction whose first statement is a conditional update of the study's row, the fence: it holds only for
+the epoch and the sequence number that the caller knows. Reading is in ``store.reading``; tables and their columns are
+``store.statements``' and ``store.rows``' business.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import NamedTuple
+
+from trialist.core.errors import Conflict, InternalError, LeaseLost, NotFound, StudyExists, StudyLed
+from trialist.core.events import Event, StudyCreated
+from trialist.core.ports import Commit
+from trialist.core.records import Command, CommandStatus, Holder, Lease, Study, StudySpec
+from trialist.store import rows, statements
+from trialist.store.backend import Cursor
+from trialist.store.commits import Batch
+from trialist.store.database import prepare
+from trialist.store.holders import LeaseState
+from trialist.store.reading import Reading, check_text
+from trialist.store.schema import METADATA
+from trialist.store.sqlite import SqliteBackend
+
+
+class _Led(NamedTuple):
+    """What a study's row says of who may write it."""
+
+    name: str
+    seq: int
+    lease: LeaseState
+
+
+class SqlStore(Reading):
+    """The ``Store`` port over SQL.
+
+    Args:
+        url: ``sqlite:///relative.db`` or ``sqlite:////absolute/path.db``; made if it is not there.
+        create: False: a database that is not there is an error.
+        timeout_s: How long to wait for other writers before ``StoreBusy``.
+
+    Raises:
+        StoreError: The place cannot be used; says why.
+        SchemaMismatch: An older or newer Trialist made it; names the way out. Nothing was altered.
+    """
+
+    def __init__(self, url: str, *, create: bool = True, timeout_s: float = 30.0) -> None:
+        backend = SqliteBackend(url, create=create, timeout_s=timeout_s)
+        prepare(backend)
+        super().__init__(backend)
+
+    # studies
+
+    def create_study(self, spec: StudySpec) -> Study:
+        check_text("study's name", spec.name)
+        study = Study(spec=spec, seq=1)
+        event = Event(1, spec.created_at, StudyCreated(spec=spec))
+        row = {"id": spec.id, "name": spec.name, "folded": spec.name.casefold(), "status": study.status.value, "seq": 1}
+        lease = {"epoch": 0, "holder": None, "boot_until": 0.0, "wall_until": 0.0}
+        with self._connections.write() as cursor:
+            self._run(cursor, statements.insert_study, **row, **lease, state=rows.study_state(study))
+            if cursor.rowcount != 1:
+                if self._run(cursor, statements.study_by, "name", key=spec.name).fetchone() is None:
+                    raise InternalError(f"study id {spec.id} was given twice.")
+                raise StudyExists(spec.name, self.url)
+            sid = self._run(cursor, statements.sid_of, id=spec.id).fetchone()[0]
+            self._run(cursor, statements.insert_spec, sid=sid, spec=rows.spec_text(spec))
+            made = {"seq": 1, "at": event.at, "kind": event.kind, "body": rows.event_body(event)}
+            self._run(cursor, statements.insert_event, sid=sid, **made)
+        return study
+
+    def delete_study(self, study_id: str) -> None:
+        with self._connections.write() as cursor:
+            sid = self._find_sid(cursor, study_id)
+            self._refuse_led(cursor, sid)
+            for table in METADATA.tables:
+                self._run(cursor, statements.delete_rows, table, sid_=sid)
+        self._sids.pop(study_id, None)
+
+    # leading
+
+    def take_lease(self, study_id: str, holder: Holder, ttl_s: float) -> Lease:
+        with self._connections.write() as cursor:
+            sid = self._find_sid(cursor, study_id)
+            taken = self._refuse_led(cursor, sid).lease.taken(holder, ttl_s)
+            self._run(
+                cursor,
+                statements.take_lease,
+                sid_=sid,
+                epoch=taken.epoch,
+                holder=rows.holder_text(holder),
+                boot_until=taken.boot_until,
+                wall_until=taken.wall_until,
+            )
+        return Lease(study_id=study_id, epoch=taken.epoch, holder=holder, ttl_s=ttl_s)
+
+    def renew_lease(self, lease: Lease) -> None:
+        until = LeaseState().renewed(lease.ttl_s)
+        with self._connections.write() as cursor:
+            sid = self._sid_to_write(cursor, lease, lease.study_id, lease.study_id)
+            times = {"boot_until": until.boot_until, "wall_until": until.wall_until}
+            self._run(cursor, statements.renew_lease, sid_=sid, epoch_=lease.epoch, **times)
+            if cursor.rowcount != 1:
+                found = self._led(cursor, sid, lock=False)
+                raise LeaseLost(lease.study_id if found is None else found.name, lease.epoch)
+
+    def release_lease(self, lease: Lease) -> None:
+        with self._connections.write() as cursor:
+            row = self._run(cursor, statements.sid_of, id=lease.study_id).fetchone()
+            if row is not None:
+                self._run(cursor, statements.release_lease, sid_=row[0], epoch_=lease.epoch)
+
+    def leader(self, study_id: str) -> Holder | None:
+        sid = self._sid(study_id)
+        with self._connections.read() as cursor:
+            found = self._led(cursor, sid, lock=False)
+        if found is None:
+            raise NotFound("study", study_id, self.url)
+        return found.lease.leader()
+
+    def commit(self, lease: Lease | None, commit: Commit) -> None:
+        study = commit.study
+        sid = self._sids.get(study.id)
+        if sid is None:
+            with self._connections.read() as cursor:
+                sid = self._sid_to_write(cursor, lease, study.id, study.name)
+        batch = Batch(sid, commit)
+        row = {"sid_": sid, "status": study.status.value, "seq": study.seq, "state": rows.study_state(study)}
+        row["base"] = study.seq - len(commit.events)
+        with self._connections.write() as cursor:
+            if lease is None:
+                found = self._refuse_led(cursor, sid, name=study.name)
+                self._run(cursor, statements.update_study, False, epoch_=found.lease.epoch, **row)
+            else:
+                self._run(cursor, statements.update_study, True, epoch_=lease.epoch, **row)
+            if cursor.rowcount != 1:
+                self._explain(cursor, sid, lease, commit)
+            batch.write(cursor, self._sql)
+
+    def _sid_to_write(self, cursor: Cursor, lease: Lease | None, study_id: str, name: str) -> int:
+        """The study's ``sid``; a deleted study is nobody's, so a lease on it is lost."""
+        try:
+            return self._sids.get(study_id) or self._find_sid(cursor, study_id)
+        except NotFound:
+            if lease is None:
+                raise
+            raise LeaseLost(name, lease.epoch) from None
+
+    def _led(self, cursor: Cursor, sid: int, *, lock: bool) -> _Led | None:
+        row = self._run(cursor, statements.lease_of, lock, sid=sid).fetchone()
+        if row is None:
+            return None
+        name, seq, epoch, holder, boot_until, wall_until = row
+        return _Led(name, seq, LeaseState(epoch, rows.read_holder(holder), boot_until, wall_until))
+
+    def _refuse_led(self, cursor: Cursor, sid: int, name: str = "") -> _Led:
+        """The study's lease, locked until the transaction ends; raises StudyLed where somebody leads."""
+        found = self._led(cursor, sid, lock=True)
+        if found is None:
+            raise NotFound("study", name or sid, self.url)
+        leader = found.lease.leader()
+        if leader is not None:
+            raise StudyLed(found.name, str(leader))
+        return found
+
+    def _explain(self, cursor: Cursor, sid: int, lease: Lease | None, commit: Commit) -> None:
+        """Raise what kept the fence from holding."""
+        found = self._led(cursor, sid, lock=False)
+        if lease is None:
+            raise Conflict(f"study '{commit.study.name}' was changed meanwhile: read it again, and try again.")
+        if found is None or found.lease.epoch != lease.epoch or found.lease.holder is None:
+            raise LeaseLost(commit.study.name, lease.epoch)
+        base = commit.study.seq - len(commit.events)
+        raise InternalError(
+            f"a commit to study '{found.name}' continues from event {base}, but {found.seq} is the last."
+        )
+
+    # commands
+
+    def send_command(self, study_id: str, command: Command) -> Command:
+        check_text("command's key", command.key)
+        with self._connections.write() as cursor:
+            sid = self._find_sid(cursor, study_id)
+            self._led(cursor, sid, lock=True)  # so that no other sender takes the same id
+            known = self._run(cursor, statements.command_by, "key", sid=sid, key=command.key).fetchone()
+            if known is not None:
+                return rows.read_command(*known)
+            last = self._run(cursor, statements.last_command, sid=sid).fetchone()
+            stored = replace(
+                command,
+                id=1 if last is None else last[0] + 1,
+                status=CommandStatus.PENDING,
+                result={},
+                error="",
+                created_at=command.created_at or time.time(),
+            )
+            values = {"key": stored.key, "status": stored.status.value, "request": rows.command_request(stored)}
+            self._run(cursor, statements.insert_command, sid=sid, id=stored.id, answer=None, **values)
+            return stored

@@ -1,0 +1,331 @@
+"""Every statement of the SQL store: built with SQLAlchemy Core, compiled once for a dialect, run as plain strings.
+
+Compiling ahead keeps the toolkit's portability and none of its cost: a commit runs a handful of prepared strings over the
+driver's own cursor. Bound values come in the order of ``Sql.order``. Knows no connection.
+
+Statements that pick several statuses or kinds are a union of one query for each: every arm reads its index in order and
+the database merges them, so that a page costs a page however long the history is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, Table, and_, bindparam, literal_column, select, tuple_, union_all
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import Delete, Executable, Insert, Update
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import CompoundSelect
+
+from trialist.store.schema import METADATA, attempts, checkpoints, commands, events, reports, specs, studies, trials
+
+
+class Sql(NamedTuple):
+    """A statement in the driver's own words."""
+
+    text: str
+    order: tuple[str, ...]
+    """Names of the bound values, in the order in which the driver wants them."""
+    constants: Mapping[str, Any] = {}
+    """Values that the statement brings along."""
+
+    def bind(self, **values: Any) -> tuple[Any, ...]:
+        """The values in order."""
+        constants = self.constants
+        return tuple([values[name] if name in values else constants[name] for name in self.order])
+
+
+class Statements:
+    """Compiles statements for one dialect and keeps them; harmless when two threads compile the same one."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._made: dict[tuple[Any, ...], Sql] = {}
+
+    def __call__(self, build: Callable[..., Any], *args: Any) -> Sql:
+        """The compiled form of ``build(*args)``; ``args`` are what changes the statement's shape."""
+        key = (build, *args)
+        made = self._made.get(key)
+        if made is None:
+            statement = build(*args)
+            if isinstance(statement, _Quiet):
+                statement = statement.on(self._dialect)
+            compiled = statement.compile(dialect=self._dialect)
+            order = tuple(compiled.positiontup or ())
+            constants = {
+                name: value for name, value in compiled.params.items() if value is not None or name == "holder"
+            }
+            made = self._made[key] = Sql(str(compiled), order, constants)
+        return made
+
+
+class _Quiet(NamedTuple):
+    """An insert that skips rows whose key is there: the one statement that SQLAlchemy spells by dialect."""
+
+    table: Table
+
+    def on(self, dialect: Dialect) -> Executable:
+        insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+        return insert(self.table).values(_all(self.table)).on_conflict_do_nothing().inline()
+
+
+def _all(table: Table) -> dict[str, Any]:
+    return {column.name: bindparam(column.name) for column in table.columns if column.autoincrement is not True}
+
+
+def _b(name: str) -> Any:
+    return bindparam(name)
+
+
+def _text(value: str) -> ColumnElement[str]:
+    """A constant of ours inside a statement; never anything that came from outside."""
+    return literal_column(f"'{value}'")
+
+
+# --- studies ---------------------------------------------------------------------------------------------------------
+
+_STUDY = (specs.c.spec, studies.c.status, studies.c.seq, studies.c.state)
+
+
+def insert_study() -> Any:
+    """Does nothing where the name or the id is taken."""
+    return _Quiet(studies)
+
+
+def insert_spec() -> Insert:
+    return specs.insert().values(_all(specs))
+
+
+def study_by(column: str) -> Select[Any]:
+    """By ``name`` or ``id``."""
+    joined = studies.join(specs, specs.c.sid == studies.c.sid)
+    return select(*_STUDY).select_from(joined).where(studies.c[column] == _b("key"))
+
+
+def sid_of() -> Select[Any]:
+    return select(studies.c.sid).where(studies.c.id == _b("id"))
+
+
+def list_studies(status: bool, search: bool, cursor: bool) -> Select[Any]:
+    joined = studies.join(specs, specs.c.sid == studies.c.sid)
+    query = select(studies.c.sid, *_STUDY).select_from(joined)
+    if status:
+        query = query.where(studies.c.status == _b("status"))
+    if search:
+        query = query.where(studies.c.folded.like(_b("search"), escape="/"))
+    if cursor:
+        query = query.where(studies.c.sid < _b("cursor"))
+    return query.order_by(studies.c.sid.desc()).limit(_b("limit"))
+
+
+def lease_of(lock: bool) -> Select[Any]:
+    """``lock``: until the transaction ends. SQLite has no such clause and needs none: a writer there is alone."""
+    columns = ("name", "seq", "epoch", "holder", "boot_until", "wall_until")
+    query = select(*(studies.c[name] for name in columns)).where(studies.c.sid == _b("sid"))
+    return query.with_for_update() if lock else query
+
+
+def update_study(leased: bool) -> Update:
+    """The fence: one conditional update, without which nothing else of a commit is written.
+
+    A commit without a lease clears what an expired one has left, so that its former holder is fenced from then on.
+    """
+    where = and_(studies.c.sid == _b("sid_"), studies.c.seq == _b("base"), studies.c.epoch == _b("epoch_"))
+    values = {name: _b(name) for name in ("status", "seq", "state")}
+    if leased:
+        return studies.update().where(where, studies.c.holder.is_not(None)).values(values)
+    return studies.update().where(where).values({**values, "holder": None})
+
+
+def take_lease() -> Update:
+    names = ("epoch", "holder", "boot_until", "wall_until")
+    return studies.update().where(studies.c.sid == _b("sid_")).values({name: _b(name) for name in names})
+
+
+def renew_lease() -> Update:
+    held = and_(studies.c.sid == _b("sid_"), studies.c.epoch == _b("epoch_"), studies.c.holder.is_not(None))
+    return studies.update().where(held).values({name: _b(name) for name in ("boot_until", "wall_until")})
+
+
+def release_lease() -> Update:
+    mine = and_(studies.c.sid == _b("sid_"), studies.c.epoch == _b("epoch_"))
+    return studies.update().where(mine).values(holder=None)
+
+
+def delete_rows(table: str) -> Delete:
+    found = METADATA.tables[table]
+    return found.delete().where(found.c.sid == _b("sid_"))
+
+
+# --- trials ----------------------------------------------------------------------------------------------------------
+
+_TRIAL = (trials.c.number, trials.c.status, trials.c.params, trials.c.origin, trials.c.state)
+_LIVE = tuple(_text(status) for status in ("waiting", "running", "paused"))
+
+
+def insert_trial() -> Insert:
+    return trials.insert().values(_all(trials))
+
+
+def update_trial() -> Update:
+    """Ends are immutable, and so are params and origin: they are not even named."""
+    live = and_(trials.c.sid == _b("sid_"), trials.c.number == _b("number_"), trials.c.status.in_(_LIVE))
+    return trials.update().where(live).values({name: _b(name) for name in ("status", "rank", "state")})
+
+
+def trial() -> Select[Any]:
+    return select(*_TRIAL).where(trials.c.sid == _b("sid"), trials.c.number == _b("number"))
+
+
+def trials_by_number(statuses: int, descending: bool, cursor: bool) -> Any:
+    order = trials.c.number.desc() if descending else trials.c.number
+    after = (trials.c.number < _b("cursor") if descending else trials.c.number > _b("cursor")) if cursor else None
+    return _merged(statuses, [order], [] if after is None else [after])
+
+
+def trials_by_rank(statuses: int, backwards: bool, cursor: bool) -> Any:
+    """Trials with a finite value, best first; ``rank`` and ``cursor`` are the last one's."""
+    keys = [trials.c.rank, trials.c.number]
+    order = [key.desc() for key in keys] if backwards else keys
+    where: list[Any] = [trials.c.rank.is_not(None)]
+    if cursor:
+        last = tuple_(_b("rank"), _b("cursor"))
+        where.append(tuple_(*keys) < last if backwards else tuple_(*keys) > last)
+    return _merged(statuses, order, where, extra=trials.c.rank)
+
+
+def trials_without_rank(statuses: int, cursor: bool) -> Any:
+    where: list[Any] = [trials.c.rank.is_(None)]
+    if cursor:
+        where.append(trials.c.number > _b("cursor"))
+    return _merged(statuses, [trials.c.number], where, extra=trials.c.rank)
+
+
+def _merged(statuses: int, order: list[Any], where: list[Any], extra: Any = None) -> Any:
+    """Trials of several statuses in one order; 0 statuses: all, straight from the primary key."""
+    columns = _TRIAL if extra is None else (*_TRIAL, extra)
+    base = select(*columns).where(trials.c.sid == _b("sid"), *where)
+    if not statuses:
+        return base.order_by(*order).limit(_b("limit"))
+    arms = [base.where(trials.c.status == _b(f"status{index}")) for index in range(statuses)]
+    return _union(arms, order)
+
+
+def _union(arms: list[Select[Any]], order: list[Any]) -> Select[Any] | CompoundSelect[Any]:
+    if len(arms) == 1:
+        return arms[0].order_by(*order).limit(_b("limit"))
+    return union_all(*arms).order_by(*order).limit(_b("limit"))
+
+
+# --- events and what they leave behind -------------------------------------------------------------------------------
+
+_EVENT = (events.c.seq, events.c.at, events.c.kind, events.c.body)
+
+
+def insert_event() -> Insert:
+    return events.insert().values(_all(events))
+
+
+def events_after(kinds: int) -> Any:
+    base = select(*_EVENT).where(events.c.sid == _b("sid"), events.c.seq > _b("after"))
+    if not kinds:
+        return base.order_by(events.c.seq).limit(_b("limit"))
+    return _union([base.where(events.c.kind == _b(f"kind{index}")) for index in range(kinds)], [events.c.seq])
+
+
+def insert_attempt() -> Insert:
+    return attempts.insert().values(_all(attempts))
+
+
+def end_attempt() -> Update:
+    """An attempt ends once."""
+    running = and_(
+        attempts.c.sid == _b("sid_"),
+        attempts.c.trial == _b("trial_"),
+        attempts.c.attempt == _b("attempt_"),
+        attempts.c.ending.is_(None),
+    )
+    return attempts.update().where(running).values(ending=_b("ending"))
+
+
+def attempts_of() -> Select[Any]:
+    columns = (attempts.c.trial, attempts.c.attempt, attempts.c.start, attempts.c.ending)
+    mine = and_(attempts.c.sid == _b("sid"), attempts.c.trial == _b("trial"))
+    return select(*columns).where(mine).order_by(attempts.c.attempt)
+
+
+def insert_report() -> Any:
+    """Does nothing where the step has a report already."""
+    return _Quiet(reports)
+
+
+def _this_report() -> ColumnElement[bool]:
+    return and_(
+        reports.c.sid == _b("sid_"),
+        reports.c.trial == _b("trial_"),
+        reports.c.attempt == _b("attempt_"),
+        reports.c.step == _b("step_"),
+    )
+
+
+def report() -> Select[Any]:
+    return select(reports.c.metrics).where(_this_report())
+
+
+def update_report() -> Update:
+    return reports.update().where(_this_report()).values(at=_b("at"), metrics=_b("metrics"))
+
+
+def reports_of() -> Select[Any]:
+    columns = (reports.c.trial, reports.c.attempt, reports.c.step, reports.c.at, reports.c.metrics)
+    mine = and_(reports.c.sid == _b("sid"), reports.c.trial == _b("trial"))
+    return select(*columns).where(mine).order_by(reports.c.attempt, reports.c.step)
+
+
+_CHECKPOINT = (checkpoints.c.id, checkpoints.c.trial, checkpoints.c.data)
+
+
+def insert_checkpoint() -> Insert:
+    return checkpoints.insert().values(_all(checkpoints))
+
+
+def delete_checkpoint() -> Delete:
+    return checkpoints.delete().where(checkpoints.c.sid == _b("sid_"), checkpoints.c.id == _b("id_"))
+
+
+def checkpoint() -> Select[Any]:
+    return select(*_CHECKPOINT).where(checkpoints.c.sid == _b("sid"), checkpoints.c.id == _b("id"))
+
+
+def checkpoints_of(trial: bool) -> Select[Any]:
+    query = select(*_CHECKPOINT).where(checkpoints.c.sid == _b("sid"))
+    return (query.where(checkpoints.c.trial == _b("trial")) if trial else query).order_by(checkpoints.c.seq)
+
+
+_COMMAND = (commands.c.id, commands.c.key, commands.c.status, commands.c.request, commands.c.answer)
+
+
+def insert_command() -> Insert:
+    return commands.insert().values(_all(commands))
+
+
+def last_command() -> Select[Any]:
+    return select(commands.c.id).where(commands.c.sid == _b("sid")).order_by(commands.c.id.desc()).limit(1)
+
+
+def command_by(column: str) -> Select[Any]:
+    """By ``id`` or ``key``."""
+    return select(*_COMMAND).where(commands.c.sid == _b("sid"), commands.c[column] == _b("key"))
+
+
+def pending_commands() -> Select[Any]:
+    pending = and_(commands.c.sid == _b("sid"), commands.c.status == _text("pending"))
+    return select(*_COMMAND).where(pending).order_by(commands.c.id).limit(_b("limit"))
+
+
+def answer_command() -> Update:
+    """A command is answered once."""
+    pending = and_(commands.c.sid == _b("sid_"), commands.c.id == _b("id_"), commands.c.status == _text("pending"))
+    return commands.update().where(pending).values(status=_b("status"), answer=_b("answer"))
