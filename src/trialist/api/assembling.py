@@ -11,8 +11,6 @@ from trialist.api.naming import importable
 from trialist.core.errors import ConfigError, ObjectiveError, UserError, nearest
 from trialist.core.ports import Executor, Scheduler, Searcher
 from trialist.core.records import Metric, Mode, Spec, StudySpec
-from trialist.execute.command import CommandExecutor, function_launch
-from trialist.execute.inline import InlineExecutor
 from trialist.runtime.context import as_number
 from trialist.space import SearchSpace
 
@@ -117,12 +115,12 @@ def objective_executor(name: str | None, objective: Callable[..., Any], spec: St
         UnknownName: No such executor.
     """
     chosen = name or ("inline" if jobs == 1 else "command")
-    registry.load("executor", chosen)
+    executor = registry.load("executor", chosen)
     metric_names = tuple(metric.name for metric in spec.metrics)
     if chosen == "inline":
         if jobs > 1:
             raise UserError(f"executor 'inline' runs one trial at a time, and jobs is {jobs}: give executor='command'")
-        return Made(InlineExecutor(objective, metric_names=metric_names), Spec(name=chosen))
+        return Made(executor(objective, metric_names=metric_names), Spec(name=chosen))
     if chosen == "command":
         target = importable(objective)
         if target is None:
@@ -130,8 +128,9 @@ def objective_executor(name: str | None, objective: Callable[..., Any], spec: St
                 f"{getattr(objective, '__qualname__', objective)!r} cannot be found by another process: define it at the "
                 "top level of a module or script, or run with jobs=1"
             )
+        launch = registry.resolve("trialist.execute.command:function_launch", f"executor '{chosen}'")
         return Made(
-            CommandExecutor(function_launch(target, metric_names=metric_names)),
+            executor(launch(target, metric_names=metric_names)),
             Spec(name=chosen, options={"function": target}),
         )
     raise UserError(f"executor '{chosen}' does not run Python functions: use 'inline' or 'command'")

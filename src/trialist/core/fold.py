@@ -7,7 +7,8 @@ fold again and compare. So there is one answer to "what does this event change".
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from trialist.core.events import (
     AttemptContinued,
@@ -62,10 +63,10 @@ def fold_trial(trial: Trial | None, event: Event, metric_names: tuple[str, ...] 
         case Reported():
             metrics = {**trial.metrics, **body.metrics}
             value = metrics.get(metric_names[0]) if metric_names else None
-            return replace(trial, step=body.step, metrics=metrics, value=value)
+            return _changed(trial, step=body.step, metrics=metrics, value=value)
         case AttemptStarted():
             check_trial(trial.number, trial.status, TrialStatus.RUNNING)
-            return replace(
+            return _changed(
                 trial,
                 status=TrialStatus.RUNNING,
                 attempt=body.attempt,
@@ -84,7 +85,7 @@ def fold_trial(trial: Trial | None, event: Event, metric_names: tuple[str, ...] 
         case AttemptContinued():
             if trial.status is not TrialStatus.RUNNING:
                 check_trial(trial.number, trial.status, TrialStatus.RUNNING)
-            return replace(
+            return _changed(
                 trial,
                 status=TrialStatus.RUNNING,
                 to_step=body.to_step,
@@ -95,7 +96,7 @@ def fold_trial(trial: Trial | None, event: Event, metric_names: tuple[str, ...] 
             )
         case TrialPaused():
             check_trial(trial.number, trial.status, TrialStatus.PAUSED)
-            return replace(
+            return _changed(
                 _at_rest(trial, event),
                 status=TrialStatus.PAUSED,
                 parked=body.parked,
@@ -104,11 +105,11 @@ def fold_trial(trial: Trial | None, event: Event, metric_names: tuple[str, ...] 
             )
         case TrialResumed():
             check_trial(trial.number, trial.status, TrialStatus.WAITING)
-            return replace(trial, status=TrialStatus.WAITING, to_step=body.to_step, paused_by="", reason="")
+            return _changed(trial, status=TrialStatus.WAITING, to_step=body.to_step, paused_by="", reason="")
         case AttemptEnded():
             if body.status is not trial.status:
                 check_trial(trial.number, trial.status, body.status)
-            return replace(
+            return _changed(
                 _at_rest(trial, event),
                 status=body.status,
                 parked=False,
@@ -117,7 +118,7 @@ def fold_trial(trial: Trial | None, event: Event, metric_names: tuple[str, ...] 
             )
         case TrialEnded():
             check_trial(trial.number, trial.status, body.status)
-            return replace(
+            return _changed(
                 _at_rest(trial, event),
                 status=body.status,
                 parked=False,
@@ -130,16 +131,31 @@ def fold_trial(trial: Trial | None, event: Event, metric_names: tuple[str, ...] 
                 ended_at=event.at,
             )
         case Checkpointed():
-            return replace(trial, checkpoint=body.checkpoint, checkpoint_step=body.step)
+            return _changed(trial, checkpoint=body.checkpoint, checkpoint_step=body.step)
     # What else happens around a trial leaves its row as it is: a freed checkpoint concerns the checkpoint's row alone.
     return trial
+
+
+# ``dataclasses.replace`` looks every field up by name and costs 10 µs on a row; this copies slot by slot in 2 µs, and a
+# trial's life is three folds.
+_SLOTS = tuple((getattr(Trial, f.name).__get__, getattr(Trial, f.name).__set__) for f in fields(Trial))
+
+
+def _changed(trial: Trial, **changes: Any) -> Trial:
+    """The row with some fields changed."""
+    out = object.__new__(Trial)
+    for get, put in _SLOTS:
+        put(out, get(trial))
+    for name, value in changes.items():
+        object.__setattr__(out, name, value)
+    return out
 
 
 def _at_rest(trial: Trial, event: Event) -> Trial:
     """The trial with its running time accounted for up to this event."""
     if trial.running_since is None:
         return trial
-    return replace(trial, seconds=trial.seconds + max(0.0, event.at - trial.running_since), running_since=None)
+    return _changed(trial, seconds=trial.seconds + max(0.0, event.at - trial.running_since), running_since=None)
 
 
 class StudyFold:
