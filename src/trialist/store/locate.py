@@ -1,0 +1,74 @@
+"""Which store is meant: a URL, a path, ``memory``, or nothing, which is the user's own.
+
+Imports no database library before a store of its kind is opened.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from trialist.core.errors import UnknownName, UserError
+from trialist.core.ports import Store
+from trialist.registry import load, names
+from trialist.store.files import data_dir
+
+MEMORY = "memory"
+SUFFIXES = (".db", ".sqlite", ".sqlite3")
+ENVIRONMENT = "TRIALIST_STORE"
+
+
+def default_url() -> str:
+    """What ``TRIALIST_STORE`` names, else the SQLite file in the user's data directory; touches nothing."""
+    named = os.environ.get(ENVIRONMENT, "")
+    return store_url(named) if named else f"sqlite:///{data_dir() / 'trialist.db'}"
+
+
+def store_url(where: str | os.PathLike[str] | None) -> str:
+    """The URL of the store that is meant; touches nothing.
+
+    Args:
+        where: ``None`` for the default, ``"memory"``, a URL, or a path that ends in ``.db``, ``.sqlite`` or ``.sqlite3``.
+
+    Raises:
+        UserError: It is none of these; offers the nearest.
+    """
+    if where is None:
+        return default_url()
+    text = os.fspath(where)
+    scheme, colon, _ = text.partition("://")
+    if colon:
+        known = names("store")
+        if scheme.partition("+")[0] not in known:
+            raise UnknownName("store", scheme, known)
+        return text
+    if text in names("store") and not text.endswith(SUFFIXES):
+        if text == MEMORY:
+            return text
+        raise UserError(f"store '{text}': say where, e.g. {text}:///trialist.db, or give a path ending in .db.")
+    if not text.endswith(SUFFIXES):
+        raise UserError(
+            f"'{text}' names no store: give 'memory', a URL such as sqlite:////data/trialist.db, or a path that ends in "
+            f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}."
+        )
+    return f"sqlite:///{Path(text).expanduser().absolute()}"
+
+
+def open_store(where: str | os.PathLike[str] | None = None, *, create: bool = True) -> Store:
+    """The store that is meant (``store_url``), opened.
+
+    Args:
+        where: As for ``store_url``.
+        create: False: a database that is not there is an error.
+
+    Raises:
+        UserError: ``where`` names no store.
+        StoreError: It cannot be opened; says why.
+        MissingExtra: Its driver is not installed.
+    """
+    url = store_url(where)
+    name = url.partition(":")[0].partition("+")[0]
+    kind: Any = load("store", name)
+    store: Store = kind(url) if create or name != "sqlite" else kind(url, create=False)
+    return store

@@ -1,0 +1,130 @@
+"""Upgrading a database to the present schema: backup first, then all steps in one transaction.
+
+A kill at any instant leaves the old schema or the new one. Imported by nothing but the command that upgrades, so that
+Alembic is loaded for nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
+
+from trialist.core.errors import StoreError
+from trialist.store import rows
+from trialist.store.database import check_version, schema_of
+from trialist.store.holders import LeaseState
+from trialist.store.schema import SCHEMA_VERSION
+from trialist.store.sqlite import SqliteBackend
+
+SCRIPTS = Path(__file__).with_name("migrations")
+
+
+class Upgraded(NamedTuple):
+    """What an upgrade did."""
+
+    was: str
+    now: str
+    backup: Path | None
+    """``None``: there was nothing to do."""
+
+
+def upgrade(url: str, *, timeout_s: float = 30.0) -> Upgraded:
+    """Bring a database to the present schema; does nothing to one that is there already.
+
+    The backup lies beside the file, complete and synced before anything is altered.
+
+    Raises:
+        StoreError: It is no store, a study in it is being led, or the file cannot be used; nothing was altered.
+        SchemaMismatch: A newer Trialist made it.
+    """
+    backend = SqliteBackend(url, create=False, timeout_s=timeout_s)
+    try:
+        with closing(backend.connect(writes=True)) as raw:
+            was = schema_of(backend, raw)
+            if was >= SCHEMA_VERSION:
+                check_version(backend, raw)
+                return Upgraded(was, was, None)
+            with _alone(raw) as connection:
+                _refuse_led(backend, connection)
+                backup = back_up(backend, was)
+                run_scripts(connection)
+            backend.settle(raw)
+            return Upgraded(was, SCHEMA_VERSION, backup)
+    except DBAPIError as error:
+        raise backend.translate(error.orig if isinstance(error.orig, Exception) else error) from error
+    except backend.errors as error:
+        raise backend.translate(error) from error
+
+
+@contextmanager
+def _alone(raw: Any) -> Iterator[Connection]:
+    """One transaction during which nobody else writes."""
+    engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield connection  # leaving by an exception closes the connection, which rolls back
+        connection.commit()
+
+
+def _refuse_led(backend: SqliteBackend, connection: Connection) -> None:
+    """An engine that runs on the old schema would fail in the middle of its study."""
+    found = connection.exec_driver_sql("SELECT name, epoch, holder, boot_until, wall_until FROM studies")
+    for name, epoch, holder, boot_until, wall_until in found:
+        leader = LeaseState(epoch, rows.read_holder(holder), boot_until, wall_until).leader()
+        if leader is not None:
+            raise StoreError(backend.name, f"study '{name}' is led by {leader}: let it end, or pause it, then upgrade.")
+
+
+def run_scripts(connection: Connection) -> None:
+    """Run the migrations that are due, without committing."""
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def back_up(backend: SqliteBackend, was: str) -> Path:
+    """A copy of the file as it was last committed, complete under its name or not there at all.
+
+    Raises:
+        StoreError: There is no place for it.
+    """
+    path = backend.path
+    target = path.with_name(f"{path.name}.{was}-{time.strftime('%Y%m%dT%H%M%S')}.backup")
+    partial = target.with_name(target.name + ".partial")
+    try:
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as copy:
+            source.backup(copy)
+        partial.chmod(path.stat().st_mode & 0o777)
+        _sync(partial)
+        partial.replace(target)
+        _sync(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StoreError(
+            backend.name, f"cannot make a backup beside it ({error.strerror}); nothing was altered."
+        ) from error
+    except sqlite3.Error:
+        partial.unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a directory, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
