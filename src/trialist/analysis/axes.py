@@ -12,6 +12,8 @@ from typing import NamedTuple
 from trialist.analysis.series import Axis, Point, Scale, Series
 
 _STEPS = (1.0, 2.0, 5.0, 10.0)
+_FAR = 1e300
+"""Nothing lies further out than this, so that spans and ticks stay numbers."""
 
 
 class Tick(NamedTuple):
@@ -138,7 +140,8 @@ def _without_outliers(ordered: Sequence[float]) -> tuple[float, float]:
 
 
 def _forward(scale: Scale, value: float) -> float:
-    return math.log10(max(value, 1e-300)) if scale is Scale.LOG else value
+    value = min(_FAR, max(-_FAR, value))
+    return math.log10(max(value, 1.0 / _FAR)) if scale is Scale.LOG else value
 
 
 def _van_der_corput(k: int) -> float:

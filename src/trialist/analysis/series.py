@@ -289,7 +289,9 @@ def _note(trials: Sequence[Trial], valued: Sequence[Trial], metric: Metric) -> s
 
 
 def _scale(values: Sequence[float]) -> Scale:
-    """Logarithmic where that spreads the values more evenly: their median lies nearer to the middle."""
+    """Logarithmic where that spreads the values more evenly: their median lies nearer to the middle; few outliers aside."""
+    aside = len(values) // 20 + (len(values) >= 8)
+    values = sorted(values)[aside : len(values) - aside]
     if not values or min(values) <= 0 or max(values) / min(values) <= LOG_SPAN:
         return Scale.LINEAR
     low, middle, high = min(values), _median(values), max(values)

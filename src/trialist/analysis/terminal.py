@@ -107,26 +107,24 @@ def _draw(canvas: _Canvas, series: Series, x: Extent, y: Extent, marks: dict[Rol
     for point in series.layer(Role.TYPICAL):
         place_x, place_y = at(point)
         canvas.mark(place_x, place_y, marks[Role.TYPICAL] * 3, STYLES[Role.TYPICAL], over=False)
-    for point in series.layer(Role.FAILED):
+    for point in spread(series, series.layer(Role.FAILED)):
         canvas.mark(x.place(point.x), 0.0, marks[Role.FAILED], STYLES[Role.FAILED])
     for point in series.layer(Role.BEST):
         canvas.mark(*at(point), marks[Role.BEST], STYLES[Role.BEST])
 
 
 def _x_axis(out: Text, series: Series, x: Extent, margin: int, columns: int) -> None:
-    line, labels = ["─"] * columns, [" "] * (columns + 2)
-    free = 0
+    line, labels = ["─"] * columns, ""
     for tick in x.ticks:
         column = min(columns - 1, round(tick.at * (columns - 1)))
         label = _cut(tick.label, max(6, columns // max(1, len(x.ticks)) - 1))
         start = min(max(0, column - cell_len(label) // 2), columns - cell_len(label))
-        if start < free:
+        if labels and start <= cell_len(labels):
             continue
         line[column] = "┬"
-        labels[start : start + len(label)] = label
-        free = start + cell_len(label) + 1
+        labels = set_cell_size(labels, start) + label
     out.append(" " * (margin + 1) + "└" + "".join(line) + "\n", style=_AXIS)
-    out.append(" " * (margin + 2) + "".join(labels).rstrip() + "\n", style=_AXIS)
+    out.append(" " * (margin + 2) + labels + "\n", style=_AXIS)
     out.append(" " * (margin + 2) + _cut(series.x.label, columns).center(columns).rstrip() + "\n")
 
 
