@@ -1,9 +1,10 @@
 """What may vary: domains, search spaces, constraints, and the codec to [0, 1]^d."""
 
+from trialist.space.choices import Choice
 from trialist.space.codec import Codec
 from trialist.space.describe import describe
 from trialist.space.dialects import parse_domain
-from trialist.space.domains import TYPES, Choice, Domain, Fixed, Float, Group, Int, Scalar
+from trialist.space.domains import TYPES, Domain, Fixed, Float, Group, Int, Scalar
 from trialist.space.leaves import Condition, Leaf
 from trialist.space.space import SearchSpace
 

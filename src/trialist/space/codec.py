@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trialist.core.errors import SpaceError
-from trialist.space.domains import Choice, Domain, Group, Scalar
+from trialist.space.choices import Choice
+from trialist.space.domains import Domain, Group, Scalar
 from trialist.space.leaves import Leaf
 from trialist.space.space import SearchSpace
 from trialist.space.values import copy_json

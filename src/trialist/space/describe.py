@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from trialist.space.domains import Choice, Domain, Fixed, Float, Group, Int, describe_values
+from trialist.space.choices import Choice, describe_values
+from trialist.space.domains import Domain, Fixed, Float, Group, Int
 from trialist.space.values import short
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from trialist.config.marks import FixedValue
 from trialist.core.errors import SpaceError, nearest
 from trialist.space import distributions
-from trialist.space.domains import TYPES, Choice, Domain, Fixed, Group, is_typed, looks_varied
+from trialist.space.choices import Choice, is_typed, looks_varied
+from trialist.space.domains import TYPES, Domain, Fixed, Group
 from trialist.space.values import MAX_DEPTH, at, join, short
 
 _KEYS: dict[str, tuple[str, ...]] = {

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from trialist.space.domains import Choice, Fixed, Float, Int
+from trialist.space.choices import Choice
+from trialist.space.domains import Fixed, Float, Int
 
 
 def uniform(low: float, high: float) -> Float:

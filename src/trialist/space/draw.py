@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trialist.space.domains import Choice, Domain, Fixed, Group, Int, Scalar
+from trialist.space.choices import Choice
+from trialist.space.domains import Domain, Fixed, Group, Int, Scalar
 from trialist.space.values import copy_json
 
 Uniform = Callable[[], float]

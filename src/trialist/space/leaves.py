@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from trialist.core.errors import SpaceError
-from trialist.space.domains import Choice, Domain, Fixed, Group, Scalar, describe_option
+from trialist.space.choices import Choice, describe_option
+from trialist.space.domains import Domain, Fixed, Group, Scalar
 from trialist.space.expressions import Inactive
 from trialist.space.values import copy_json
 

@@ -12,9 +12,10 @@ from functools import cached_property
 from typing import Any
 
 from trialist.core.errors import SpaceError, nearest
+from trialist.space.choices import Choice
 from trialist.space.describe import describe
 from trialist.space.dialects import load_json, parse_space
-from trialist.space.domains import Choice, Domain, Group
+from trialist.space.domains import Domain, Group
 from trialist.space.draw import drawer
 from trialist.space.leaves import Leaf, find_leaves, flatten
 from trialist.space.rules import Rules
