@@ -1,5 +1,10 @@
 """Every executor through the suite of its port."""
 
+import sys
+from pathlib import Path
+
+from trialist.core.records import OutcomeKind
+from trialist.execute.command import CommandExecutor, Launch, function_launch
 from trialist.execute.inline import InlineExecutor
 from trialist.testing.executors import ExecutorContract
 
@@ -7,3 +12,28 @@ from trialist.testing.executors import ExecutorContract
 class TestInline(ExecutorContract):
     def make(self, objective, metric_names):
         return InlineExecutor(objective, metric_names)
+
+
+class TestCommandWithFunctions(ExecutorContract):
+    def make(self, objective, metric_names):
+        target = f"trialist.testing.executors:{objective.__name__}"
+        return CommandExecutor(function_launch(target, metric_names=metric_names), grace_s=2.0)
+
+
+SCRIPT = """
+from trialist.runtime import current_trial
+from trialist.testing import executors
+executors.{name}(current_trial())
+"""
+
+
+class TestCommandWithScripts(ExecutorContract):
+    raises_as = frozenset({OutcomeKind.EXITED})
+    checks_results = False
+
+    def make(self, objective, metric_names):
+        def prepare(segment):
+            script = SCRIPT.format(name=objective.__name__)
+            return Launch(argv=[sys.executable, "-c", script], stdout=Path(segment.run_dir) / "stdout.log")
+
+        return CommandExecutor(prepare, grace_s=2.0)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from trialist.core.errors import ObjectiveError
 from trialist.runtime.context import Paused, Stopped, TrialContext, as_number
 from trialist.runtime.current import Bound
+from trialist.runtime.process import ControllerGone
 from trialist.runtime.protocol import Order
 
 MAX_DETAIL = 16 * 1024
@@ -89,7 +90,7 @@ class Objective:
     def run(self, trial: TrialContext) -> Ended:
         """Call the function for a trial, with the trial bound to the calling thread.
 
-        Never raises but for a defect of ours: whatever the user's code raises, ``SystemExit`` and Ctrl-C included, is in
+        Whatever the user's code raises, ``SystemExit`` and Ctrl-C included, is in
         what is returned.
 
         Raises:
@@ -103,6 +104,8 @@ class Objective:
                     result = self._drive(result, trial)
             except (Stopped, Paused):
                 return Ended(order=trial.told_to_leave)
+            except ControllerGone:  # there is nobody left to tell
+                raise
             except KeyboardInterrupt:
                 return Ended(order=trial.told_to_leave, interrupted=True)
             except BaseException as error:  # noqa: BLE001 - SystemExit too: the user's code must not end its host

@@ -51,12 +51,29 @@ ENV_ATTEMPT = "TRIALIST_ATTEMPT"
 ENV_SEED = "TRIALIST_SEED"
 ENV_DEVICES = "TRIALIST_DEVICES"
 """Ids, separated by commas."""
-ENV_TO_STEP = "TRIALIST_TO_STEP"
 ENV_RESUME_STEP = "TRIALIST_RESUME_STEP"
 ENV_CHECKPOINT = "TRIALIST_CHECKPOINT"
 ENV_WARM_START = "TRIALIST_WARM_START"
 ENV_SYS_PATH = "TRIALIST_SYS_PATH"
 """``sys.path`` of the process that gave the function, as JSON; only for function trials."""
+ENVIRONMENT_OF_TRIALS = frozenset(
+    {
+        ENV_TRIAL,
+        ENV_SOCKET,
+        ENV_PARAMS,
+        ENV_PARAMS_FILE,
+        ENV_RUN_DIR,
+        ENV_NUMBER,
+        ENV_ATTEMPT,
+        ENV_SEED,
+        ENV_DEVICES,
+        ENV_RESUME_STEP,
+        ENV_CHECKPOINT,
+        ENV_WARM_START,
+        ENV_SYS_PATH,
+    }
+)
+"""What describes one trial, and must not reach the trials of a study that runs inside it."""
 
 
 class Order(StrEnum):

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,11 @@ def saves_each_step(trial: TrialContext) -> None:
     """Like ``reports_steps``, with a checkpoint before each next step."""
     for step in range(trial.resume_step or 0, trial.params["steps"]):
         trial.report(step=step + 1, loss=1.0 / (step + 1))
-        trial.save_checkpoint(lambda folder, step=step: (folder / "step.txt").write_text(str(step + 1)))
+        trial.save_checkpoint(partial(_write_step, step + 1))
+
+
+def _write_step(step: int, folder: Path) -> None:
+    (folder / "step.txt").write_text(str(step))
 
 
 def saves_when_told(trial: TrialContext) -> None:
@@ -110,7 +115,7 @@ def hides_the_stop(trial: TrialContext) -> None:
     while True:
         try:
             trial.report(loss=1.0)
-        except Exception:  # noqa: BLE001, S110, PERF203 - the very thing that is tested
+        except Exception:  # noqa: BLE001, S110 - the very thing that is tested
             pass
 
 
@@ -178,8 +183,7 @@ class Drive:
         for item in segments:
             self.executor.start(item)
         self.until(lambda: all(self.ended(item.key) for item in segments))
-        ends = [self.end(item.key) for item in segments]
-        return ends
+        return [self.end(item.key) for item in segments]
 
     def ended(self, key: AttemptKey) -> bool:
         return any(_ends(told, key) for told in self.signals)
@@ -193,7 +197,7 @@ class Drive:
 
     def of(self, kind: type[Any], key: AttemptKey | None = None) -> list[Any]:
         """All signals of a class."""
-        return [told for told in self.signals if isinstance(told, kind) and (key is None or told.key == key)]  # type: ignore[union-attr]
+        return [told for told in self.signals if isinstance(told, kind) and (key is None or told.key == key)]
 
 
 def _ends(told: Signal, key: AttemptKey) -> bool:

@@ -1,0 +1,315 @@
+"""One attempt inside the warden: its process, its output, its orders, its end.
+
+Knows no other attempt and no engine: what is to be told goes to ``tell``, and the warden calls back when something is due.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from trialist.execute.logs import CappedLog
+from trialist.execute.printed import Lines, numbers_of, parse
+from trialist.execute.processes import kill_all, of_trial, send_group
+from trialist.runtime.protocol import Order, encode_metrics
+
+_CHUNK = 1 << 16
+_MAX_METRICS_FILE = 1 << 20
+_MAX_PRINTED = 1000
+_MAX_REMAINDER = 4 << 20
+"""What is read of a pipe after the end: more than a pipe can hold, so that only a runaway writer meets it."""
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+class Output:
+    """A pipe from the trial into a capped log, read for metrics on its way."""
+
+    def __init__(self, path: str, found: Callable[[bytes], None] | None) -> None:
+        self.log = CappedLog(path)
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        self._lines = Lines()
+        self._found = found
+
+    def started(self) -> None:
+        """The child has its copy of the writing end, or will never have one."""
+        os.close(self.writer)
+        self.writer = -1
+
+    def pump(self) -> int | None:
+        """Move what is there, at most a chunk; how much it was, ``None`` where nothing is there now, 0 at the end."""
+        try:
+            data = os.read(self.reader, _CHUNK)
+        except BlockingIOError:
+            return None
+        if data:
+            if self._found is not None and self.log.has_room:
+                for line in self._lines.feed(data):
+                    self._found(line)
+            self.log.write(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Read the last line, whatever was left out before it, and close."""
+        if self._found is not None:
+            last = self.log.recent.rpartition(b"\n")[0] if not self.log.has_room else self._lines.end()
+            for line in last.replace(b"\r", b"\n").split(b"\n"):
+                self._found(line)
+        self.log.close()
+        os.close(self.reader)
+        if self.writer >= 0:
+            os.close(self.writer)
+
+
+class Attempt:
+    """A trial's process from its start to the message that it has ended.
+
+    Args:
+        order: The ``start`` message.
+        tell: Takes messages for the engine.
+    """
+
+    def __init__(self, order: Mapping[str, Any], tell: Tell) -> None:
+        self.id: int = order["id"]
+        self.token: str = order["token"]
+        self.to_step: int | None = order["to_step"]
+        self.told: Order | None = None
+        self.pid = 0
+        self.outputs: list[Output] = []
+        self.spoke = False
+        """Whether a process of it ever opened the channel."""
+        self.parked = False
+        self.facts: dict[str, Any] = {}
+        """What the trial said of its end: ``result``, ``failed``, ``left``."""
+        self.due: float | None = None
+        """When ``act`` wants to be called."""
+        self.exited = False
+        self._order = order
+        self._tell = tell
+        self._why = ""
+        self._status: int | None = None
+        self._stage = ""
+        self._printed: dict[str, float] = {}
+        self._clean = False
+        self._pause_s = 0.002
+        self._file_before = _identity(order["metrics_file"])
+        self._oom_kills = oom_kills()
+        self._began = 0.0
+        self._parked_at = 0.0
+        self._timeout_at: float | None = None
+
+    # starting
+
+    def spawn(self, base: Mapping[str, str], tie: Callable[[], None]) -> None:
+        """Start the process, in a session of its own.
+
+        Raises:
+            OSError: It cannot be started.
+            ValueError: An argument or a variable holds a NUL.
+        """
+        order = self._order
+        try:
+            self.outputs.append(Output(order["stdout"], self._line))
+            if order["stderr"]:
+                self.outputs.append(Output(order["stderr"], None))
+            child = subprocess.Popen(
+                order["argv"],
+                stdin=subprocess.DEVNULL,
+                stdout=self.outputs[0].writer,
+                stderr=self.outputs[-1].writer,
+                cwd=order["cwd"],
+                env={**base, **order["env"]},
+                start_new_session=True,
+                preexec_fn=tie,  # safe: the warden has one thread
+            )
+        except BaseException:
+            for output in self.outputs:
+                output.close()
+            raise
+        child.returncode = 0  # reaped by the warden's own wait; nothing of Popen is used again
+        self.pid = child.pid
+        for output in self.outputs:
+            output.started()
+        self._began = time.monotonic()
+        if order["timeout_s"] is not None:
+            self._stage, self.due = "timeout", self._began + order["timeout_s"]
+
+    # orders
+
+    def park(self) -> None:
+        """It waits at a boundary; the time that it waits does not count against its timeout."""
+        if not self.parked:
+            self.parked, self._parked_at = True, time.monotonic()
+            if self._stage == "timeout":
+                self._timeout_at, self.due = self.due, None
+
+    def unpark(self) -> None:
+        """It goes on, or is told to leave."""
+        if self.parked:
+            self.parked = False
+            if self._stage == "timeout" and self._timeout_at is not None:
+                self.due = self._timeout_at + time.monotonic() - self._parked_at
+
+    def end(self, why: str, grace_s: float | None = None) -> None:
+        """Begin to end it: TERM now, KILL after the grace. The first reason stands, but that ``kill`` overrides ``stop``."""
+        if not self._why or (why == "kill" and self._why == "stop"):
+            self._why = why
+        if self.exited:
+            return
+        if self._stage not in ("term", "kill"):
+            self._terminate(grace_s)
+        elif grace_s is not None and self.due is not None:
+            self.due = min(self.due, time.monotonic() + grace_s)
+
+    def stop(self) -> None:
+        """Told to stop: at its next report if it ever spoke, else by TERM; after the grace by TERM in any case."""
+        if self._why:
+            return
+        self.told = Order.STOP
+        if not self.spoke:
+            self.end("stop")
+        else:
+            self._why, self._stage, self.due = "stop", "asked", time.monotonic() + self._order["grace_s"]
+
+    def _terminate(self, grace_s: float | None = None) -> None:
+        send_group(self.pid, signal.SIGTERM)
+        send_group(self.pid, signal.SIGCONT)  # one that sleeps in SIGSTOP must wake up to hear it
+        self._stage = "term"
+        self.due = time.monotonic() + (self._order["grace_s"] if grace_s is None else grace_s)
+
+    # ending
+
+    def reaped(self, status: int) -> None:
+        """Its first process is gone."""
+        self._status, self.exited, self.due = status, True, 0.0
+        self.facts["oom_killed"] = oom_kills() > self._oom_kills
+
+    def act(self, others: Iterable[int], *, alone: bool) -> None:
+        """Do what is due: the next rung of the ladder, or the end of what a finished trial left running."""
+        now = time.monotonic()
+        if self.exited:
+            left = set() if self._clean else of_trial(self.pid, self.token.encode(), others, alone=alone)
+            left.discard(self.pid)
+            kill_all(left)
+            self._clean = not left
+            self._pause_s = min(0.1, self._pause_s * 2)
+            self.due = None if self._clean else now + self._pause_s
+        elif self._stage == "timeout":
+            self._stage = ""
+            self.end("timeout")
+        elif self._stage == "asked":
+            self._terminate()
+        else:
+            send_group(self.pid, signal.SIGKILL)
+            kill_all(of_trial(self.pid, self.token.encode(), others, alone=alone))
+            self._stage, self.due = "kill", now + 0.5
+
+    @property
+    def is_clean(self) -> bool:
+        """Nothing of it runs any more; only its last words are still to be read."""
+        return self.exited and self._clean
+
+    def remainder(self) -> bool:
+        """Read some of what is left in the pipes; whether that was all."""
+        done = True
+        for output in self.outputs:
+            for _ in range(_MAX_REMAINDER // _CHUNK):
+                size = output.pump()
+                if not size:
+                    break
+                done = False
+        return done
+
+    def finish(self) -> None:
+        """Close everything and tell the end."""
+        for output in self.outputs:
+            output.close()
+        file, problem = _read_metrics(self._order["metrics_file"], self._file_before)
+        self._tell(
+            {
+                "op": "exited",
+                "id": self.id,
+                "status": self._status,
+                "why": self._why,
+                "told": self.told,
+                "seconds": time.monotonic() - self._began,
+                "printed": encode_metrics(self._printed),
+                "file": encode_metrics(file),
+                "file_problem": problem,
+                "logs": [output.log.recent.decode("utf-8", "replace") for output in self.outputs],
+                "log_problem": "; ".join(output.log.problem for output in self.outputs if output.log.problem),
+                **self.facts,
+            }
+        )
+
+    # printed metrics
+
+    def _line(self, line: bytes) -> None:
+        found = parse(line)
+        if found is None:
+            return
+        if found.step is not None and not self.spoke and found.metrics:
+            metrics = encode_metrics(found.metrics)
+            self._tell({"op": "report", "id": self.id, "step": found.step, "metrics": metrics})
+            return
+        # What a trial reports over its channel wins over what it prints, so beside a channel prints are no reports.
+        for name, value in found.metrics.items():
+            if name in self._printed or len(self._printed) < _MAX_PRINTED:
+                self._printed[name] = value
+
+
+def _identity(path: str | None) -> tuple[int, ...] | None:
+    if path is None:
+        return None
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _read_metrics(path: str | None, before: tuple[int, ...] | None) -> tuple[dict[str, float], str]:
+    """The numbers in a metrics file that this attempt wrote, and what is wrong with it."""
+    if path is None or _identity(path) in (None, before):
+        return {}, ""
+    name = os.path.basename(path)  # noqa: PTH119 - pathlib is not worth its import here
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:  # noqa: PTH123
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return {}, f"{name} is no regular file"
+            data = file.read(_MAX_METRICS_FILE + 1)
+    except OSError as error:
+        return {}, f"{name}: {error.strerror}"
+    if len(data) > _MAX_METRICS_FILE:
+        return {}, f"{name} is larger than {_MAX_METRICS_FILE:,} bytes"
+    return _numbers(name, data)
+
+
+def _numbers(name: str, data: bytes) -> tuple[dict[str, float], str]:
+    import json  # already loaded by the protocol; named here for its errors
+
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        return {}, f"{name} is not JSON: {error}"
+    if not isinstance(content, dict):
+        return {}, f"{name} is no JSON object"
+    return numbers_of(content), ""
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it started; 0 where it does not tell."""
+    try:
+        with open("/proc/vmstat", "rb") as file:  # noqa: PTH123
+            data = file.read()
+    except OSError:
+        return 0
+    _, found, rest = data.partition(b"\noom_kill ")
+    return int(rest.split(None, 1)[0]) if found else 0

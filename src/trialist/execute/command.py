@@ -1,0 +1,245 @@
+"""Runs trials as processes of this machine: any program, with its output capped and its family ended with it.
+
+One small helper process, the warden (``execute.warden``), starts and watches the trials; this module speaks with it, and
+starts a new one where it dies. Knows neither store nor engine, and of a trial only its ``Launch``.
+
+A full disk is told apart: ``start`` lets the ``OSError`` (``ENOSPC``, ``EDQUOT``) that ``prepare`` raised through, with
+nothing begun and no signal to come, so that a study can pause instead of failing its trials.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from errno import EDQUOT, ENOSPC
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trialist.core.errors import TrialistError
+from trialist.core.ports import (
+    CheckpointedSignal,
+    ExitedSignal,
+    LostSignal,
+    ParkedSignal,
+    ReportedSignal,
+    Signal,
+)
+from trialist.core.records import AttemptKey, Segment
+from trialist.execute.launch import Launch, Prepare, environment, function_launch
+from trialist.execute.outcomes import ended, not_started, refused_by_system
+from trialist.execute.processes import end_marked
+from trialist.execute.warden_process import WardenProcess
+from trialist.runtime.protocol import decode_metrics
+
+__all__ = ["CommandExecutor", "Launch", "Prepare", "function_launch"]
+
+_MAX_SIGNALS = 256
+"""Of one ``poll``: about what the engine commits at once."""
+_SWEEP_S = 3.0
+
+
+class _Running(NamedTuple):
+    """What the executor knows of a started attempt."""
+
+    id: int
+    segment: Segment
+    argv: list[str]
+
+
+class CommandExecutor:
+    """Processes of this machine, any number at a time; parked ones wait in their own memory.
+
+    A trial's environment is this process's, as it was when the warden started, plus what ``Launch.env`` and the protocol
+    add. Its standard input is empty. It leads a session of its own, so Ctrl-C in a terminal does not reach it.
+
+    Args:
+        prepare: Says what to run for a segment. What it raises (``OSError``, ``TrialistError``) ends the attempt as
+            ``NOT_STARTED``; a full disk is raised by ``start``.
+        grace_s: Seconds between TERM and KILL, and between a stop and TERM for a trial that speaks.
+    """
+
+    name = "command"
+    runs_ahead = False
+    parks = True
+
+    def __init__(self, prepare: Prepare, *, grace_s: float = 10.0) -> None:
+        self._prepare = prepare
+        self._grace_s = grace_s
+        self._mark = os.urandom(8).hex()
+        self._count = 0
+        self._warden: WardenProcess | None = None
+        self._running: dict[AttemptKey, _Running] = {}
+        self._keys: dict[int, AttemptKey] = {}
+        self._reported: set[AttemptKey] = set()
+        self._due: deque[Signal] = deque()
+        self._is_closed = False
+        self._wake_lock = threading.Lock()
+        """Keeps ``wake`` of another thread from writing to a descriptor that ``close`` gave back."""
+        self._woken, self._waker = os.pipe()
+        for end in (self._woken, self._waker):
+            os.set_blocking(end, False)
+
+    def worker(self) -> str:
+        return self._current_warden().name
+
+    # orders
+
+    def start(self, segment: Segment) -> None:
+        self._count += 1
+        token = f"{self._mark}-{self._count}-{segment.trial}-{segment.attempt}"
+        try:
+            launch = self._prepare(segment)
+            for log in (launch.stdout, launch.stderr):
+                if log is not None:
+                    log.parent.mkdir(parents=True, exist_ok=True)
+            Path(segment.run_dir).mkdir(parents=True, exist_ok=True)
+            warden = self._current_warden()
+            added = {**launch.env, **environment(segment, token, warden.address)}
+        except OSError as error:
+            if error.errno in (ENOSPC, EDQUOT):
+                raise
+            where = f": {error.filename}" if error.filename else ""
+            self._due.append(not_started(segment.key, f"{error.strerror or error}{where}"))
+            return
+        except TrialistError as error:
+            self._due.append(not_started(segment.key, str(error)))
+            return
+        argv = [str(argument) for argument in launch.argv]
+        self._running[segment.key] = _Running(self._count, segment, argv)
+        self._keys[self._count] = segment.key
+        warden.send(
+            {
+                "op": "start",
+                "id": self._count,
+                "token": token,
+                "argv": argv,
+                "env": added,
+                "cwd": str(launch.cwd or Path.cwd()),
+                "stdout": str(launch.stdout.absolute()),
+                "stderr": None if launch.stderr is None else str(launch.stderr.absolute()),
+                "metrics_file": None if launch.metrics_file is None else str(launch.metrics_file.absolute()),
+                "to_step": segment.to_step,
+                "timeout_s": segment.timeout_s,
+                "grace_s": self._grace_s,
+            }
+        )
+
+    def go_on(self, key: AttemptKey, to_step: int | None) -> None:
+        self._order("go_on", key, to_step=to_step)
+
+    def evict(self, key: AttemptKey) -> None:
+        self._order("evict", key)
+
+    def stop(self, key: AttemptKey) -> None:
+        self._order("stop", key)
+
+    def kill(self, key: AttemptKey) -> None:
+        self._order("kill", key)
+
+    def _order(self, op: str, key: AttemptKey, **fields: Any) -> None:
+        running = self._running.get(key)
+        if running is not None and self._warden is not None:
+            self._warden.send({"op": op, "id": running.id, **fields})
+
+    # signals
+
+    def poll(self, timeout_s: float, sink: Callable[[Signal], None]) -> None:
+        if not self._deliver(sink):
+            self._wait(timeout_s)
+            self._deliver(sink)
+
+    def wake(self) -> None:
+        with self._wake_lock:
+            if not self._is_closed:
+                with suppress(BlockingIOError):  # full of wakes that nobody has read: enough
+                    os.write(self._waker, b".")
+
+    def _wait(self, timeout_s: float) -> None:
+        waiting = select.poll()
+        waiting.register(self._woken, select.POLLIN)
+        if self._warden is not None:
+            unsent = select.POLLOUT if self._warden.unsent else 0
+            waiting.register(self._warden.connection, select.POLLIN | unsent)
+        waiting.poll(max(0.0, timeout_s) * 1000)
+        with suppress(BlockingIOError):
+            while os.read(self._woken, 4096):
+                pass
+
+    def _deliver(self, sink: Callable[[Signal], None]) -> int:
+        """Hand on what is there, at most ``_MAX_SIGNALS``; how much it was."""
+        count = 0
+        while self._due and count < _MAX_SIGNALS:
+            count += 1
+            sink(self._due.popleft())
+        warden = self._warden
+        while warden is not None and count < _MAX_SIGNALS:
+            message = warden.receive()
+            if message is None:
+                if warden.is_gone:
+                    self._lose(warden)
+                    count += self._deliver(sink)
+                break
+            for told in self._signals(message):
+                count += 1
+                sink(told)
+        return count
+
+    def _signals(self, message: dict[str, Any]) -> list[Signal]:
+        key = self._keys.get(message["id"])
+        if key is None:
+            return []
+        op = message["op"]
+        if op == "report":
+            metrics, step = decode_metrics(message["metrics"]), message["step"]
+            self._reported.add(key)
+            told: list[Signal] = [ReportedSignal(key=key, step=step, metrics=metrics)]
+            return [*told, ParkedSignal(key=key, step=step)] if message.get("parked") else told
+        if op == "checkpointed":
+            path, num_bytes = message["path"], message["num_bytes"]
+            return [CheckpointedSignal(key=key, step=message["step"], path=path, num_bytes=num_bytes)]
+        return [self._exited(key, message)]
+
+    def _exited(self, key: AttemptKey, message: dict[str, Any]) -> ExitedSignal:
+        running = self._running.pop(key)
+        del self._keys[running.id]
+        reported = key in self._reported
+        self._reported.discard(key)
+        if "not_started" in message:
+            return refused_by_system(key, running.argv, message["not_started"])
+        return ended(running.segment, message, reported=reported)
+
+    # the warden
+
+    def _current_warden(self) -> WardenProcess:
+        if self._warden is None:
+            self._warden = WardenProcess()
+        return self._warden
+
+    def _lose(self, warden: WardenProcess) -> None:
+        """The warden died: end what it may have left, and say what is lost."""
+        self._warden = None
+        why = warden.dispose()
+        end_marked(f"{self._mark}-".encode(), _SWEEP_S)
+        if self._running:
+            self._due.append(LostSignal(worker=warden.name, keys=tuple(self._running), message=why))
+        self._running.clear()
+        self._keys.clear()
+        self._reported.clear()
+
+    def close(self) -> None:
+        with self._wake_lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            os.close(self._woken)
+            os.close(self._waker)
+        warden, self._warden = self._warden, None
+        if warden is not None and not warden.close():
+            end_marked(f"{self._mark}-".encode(), _SWEEP_S)
+        self._running.clear()
+        self._keys.clear()
+        self._due.clear()

@@ -1,0 +1,309 @@
+"""The warden: a small process that starts trials, watches them, and outlives none of them.
+
+It stands between the engine and the trials so that the engine's death, however sudden, ends them: the warden sees its end
+of the connection close and ends everything that it started, daemons in sessions of their own included. It is a subreaper,
+so nothing that a trial starts can leave its family. It keeps no history and no metric beyond bounded buffers: where the
+engine does not read, trials wait.
+
+With the engine it speaks JSON, one object a line. Engine → warden: ``start``, ``go_on``, ``evict``, ``stop``, ``kill``,
+``close``; warden → engine: ``report`` (with ``parked`` at a boundary), ``checkpointed``, ``exited``. With trials it speaks
+``runtime.protocol``. It imports the standard library and three light rooms, and starts in some 40 ms.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+from trialist.execute.attempts import Attempt, Output
+from trialist.execute.connections import Connection
+from trialist.execute.processes import become_subreaper, die_with_parent, kill_all, living
+from trialist.runtime.protocol import ENVIRONMENT_OF_TRIALS, Order
+
+_HIGH, _LOW = 256 << 10, 64 << 10
+"""Bytes unread by the engine above which trials are not read, and below which they are again."""
+_PARENT_CHECK_S = 1.0
+_LAST_GRACE_S = 1.0
+"""What trials get between TERM and KILL when the engine is gone or closes."""
+_MAX_CONNECTIONS = 4096
+
+
+class Warden:
+    """The loop.
+
+    Args:
+        engine: The connection to the engine.
+        address: Where trials connect.
+        engine_pid: To notice the engine's death even where a fork of it keeps the connection open.
+    """
+
+    def __init__(self, engine: socket.socket, address: str, engine_pid: int) -> None:
+        self._engine = engine
+        self._engine.setblocking(False)
+        self._engine_pid = engine_pid
+        self._address = address
+        self._unsent = bytearray()
+        self._received = bytearray()
+        self._attempts: dict[int, Attempt] = {}
+        self._tokens: dict[str, Attempt] = {}
+        self._connections: set[Connection] = set()
+        self._base = {name: text for name, text in os.environ.items() if name not in ENVIRONMENT_OF_TRIALS}
+        self._base.setdefault("PYTHONUNBUFFERED", "1")  # a crash must not take the last lines of the log with it
+        self._tie = die_with_parent()
+        self._closing = False
+        self._is_congested = False
+        self._next_check = 0.0
+        self._signals, wakeup = os.pipe()
+        for end in (self._signals, wakeup):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)  # handlers, since an ignored signal stays ignored in trials
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(address)
+        self._listener.listen(128)
+        self._listener.setblocking(False)
+        # Trials have a selector of their own inside the first, to be taken out whole while the engine does not read.
+        self._trials = selectors.DefaultSelector()
+        self._all = selectors.DefaultSelector()
+        self._all.register(self._engine, selectors.EVENT_READ)
+        self._all.register(self._signals, selectors.EVENT_READ)
+        self._all.register(self._trials.fileno(), selectors.EVENT_READ)
+        self._trials.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    def run(self) -> None:
+        """Serve until the engine has closed or died and nothing is left."""
+        while not (self._closing and not self._attempts):
+            for key, mask in self._all.select(self._wait_s()):
+                if key.fileobj is self._engine:
+                    if mask & selectors.EVENT_READ:
+                        self._hear()
+                elif key.fd == self._signals:
+                    os.read(self._signals, 4096)
+                else:
+                    for inner, _ in self._trials.select(0):
+                        inner.data(inner.fileobj)
+            self._reap()
+            self._act()
+            self._check_engine()
+            self._send()
+        self._end_strays()
+
+    # the engine
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Something for the engine."""
+        self._unsent += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+    def _send(self) -> None:
+        if self._unsent:
+            try:
+                sent = self._engine.send(self._unsent)
+                del self._unsent[:sent]
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._unsent.clear()
+                self._close()
+        if self._closing:
+            self._unsent.clear()
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+        known = self._all.get_map().get(self._engine)
+        if known is not None and known.events != wanted:
+            self._all.modify(self._engine, wanted)
+        self._heed_congestion()
+
+    def _heed_congestion(self) -> None:
+        inner: int = self._trials.fileno()
+        if not self._is_congested and len(self._unsent) > _HIGH:
+            self._is_congested = True
+            self._all.unregister(inner)
+        elif self._is_congested and len(self._unsent) < _LOW:
+            self._is_congested = False
+            self._all.register(inner, selectors.EVENT_READ)
+
+    def _hear(self) -> None:
+        try:
+            data = self._engine.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._all.unregister(self._engine)
+            self._close()
+            return
+        self._received += data
+        *lines, rest = self._received.split(b"\n")
+        self._received = bytearray(rest)
+        for line in lines:
+            self._obey(json.loads(line))
+
+    def _obey(self, order: dict[str, Any]) -> None:
+        op = order["op"]
+        if op == "close":
+            self._close()
+        elif op == "start":
+            self._start(order)
+        elif (attempt := self._attempts.get(order["id"])) is not None:
+            if op == "go_on":
+                attempt.to_step = order["to_step"]
+                attempt.unpark()
+                for connection in self._speaking_for(attempt):
+                    connection.go_on(attempt.to_step)
+            elif op == "kill":
+                attempt.end("kill")
+            elif op == "stop":
+                attempt.stop()
+                self._pass_on(attempt)
+            elif op == "evict" and attempt.told is None:
+                attempt.told = Order.EVICT
+                self._pass_on(attempt)
+
+    def _pass_on(self, attempt: Attempt) -> None:
+        attempt.unpark()
+        for connection in self._speaking_for(attempt):
+            if attempt.told is not None:
+                connection.order(attempt.told)
+
+    def _speaking_for(self, attempt: Attempt) -> list[Connection]:
+        return [connection for connection in self._connections if connection.attempt is attempt]
+
+    def _close(self) -> None:
+        self._closing = True
+        for attempt in self._attempts.values():
+            attempt.end("close", _LAST_GRACE_S)
+
+    def _check_engine(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_check:
+            self._next_check = now + _PARENT_CHECK_S
+            if os.getppid() != self._engine_pid and not self._closing:
+                self._close()
+
+    # trials
+
+    def _start(self, order: dict[str, Any]) -> None:
+        if self._closing:
+            return
+        attempt = Attempt(order, self.tell)
+        try:
+            attempt.spawn(self._base, self._tie)
+        except (OSError, ValueError, LookupError) as error:
+            told = [getattr(error, "errno", None), getattr(error, "filename", None), str(error)]
+            self.tell({"op": "exited", "id": attempt.id, "not_started": told})
+            return
+        self._attempts[attempt.id] = attempt
+        self._tokens[attempt.token] = attempt
+        for output in attempt.outputs:
+            self._trials.register(output.reader, selectors.EVENT_READ, lambda _, o=output: self._pump(o))
+
+    def _pump(self, output: Output) -> None:
+        if output.pump() == 0:
+            self._trials.unregister(output.reader)
+
+    def _accept(self, _: object) -> None:
+        try:
+            endpoint, _address = self._listener.accept()
+        except OSError:  # it went away, or there is no descriptor left: it will try again
+            return
+        if len(self._connections) >= _MAX_CONNECTIONS:
+            endpoint.close()
+            return
+        endpoint.setblocking(False)
+        connection = Connection(endpoint, self._attempt_of, self.tell)
+        self._connections.add(connection)
+        self._trials.register(endpoint, selectors.EVENT_READ, lambda _: self._listen(connection))
+
+    def _attempt_of(self, token: str) -> Attempt | None:
+        attempt = self._tokens.get(token)
+        return None if attempt is None or attempt.exited else attempt
+
+    def _listen(self, connection: Connection) -> int | None:
+        size = connection.pump()
+        if connection.is_closed and connection in self._connections:
+            self._forget(connection)
+        return size
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._trials.unregister(connection.endpoint)
+        connection.endpoint.close()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for attempt in self._attempts.values():
+                if attempt.pid == pid and not attempt.exited:
+                    attempt.reaped(status)
+
+    def _act(self) -> None:
+        now = time.monotonic()
+        for attempt in list(self._attempts.values()):
+            if attempt.due is not None and attempt.due <= now:
+                others = [other.pid for other in self._attempts.values() if other is not attempt]
+                attempt.act(others, alone=not others)
+            if attempt.is_clean and not self._is_congested:
+                self._finish(attempt)
+
+    def _finish(self, attempt: Attempt) -> None:
+        speaking = self._speaking_for(attempt)
+        if not attempt.remainder() or any(self._listen(connection) for connection in speaking):
+            attempt.due = 0.0
+            return
+        for connection in self._speaking_for(attempt):
+            self._forget(connection)
+        for output in attempt.outputs:
+            if output.reader in self._trials.get_map():
+                self._trials.unregister(output.reader)
+        del self._attempts[attempt.id], self._tokens[attempt.token]
+        attempt.finish()
+
+    def _wait_s(self) -> float:
+        times = [attempt.due for attempt in self._attempts.values() if attempt.due is not None]
+        if not self._is_congested and any(attempt.is_clean for attempt in self._attempts.values()):
+            return 0.0
+        return max(0.0, min([self._next_check, *times]) - time.monotonic())
+
+    def _end_strays(self) -> None:
+        own = os.getpid()
+        deadline = time.monotonic() + 2.0
+        while time.monotonic() < deadline:
+            left = [process.pid for process in living().values() if process.parent == own]
+            if not left:
+                return
+            kill_all(left)
+            self._reap()
+            time.sleep(0.002)  # those that are KILLed hand their children on to us; look again
+
+    def _on_signal(self, number: int, _: object) -> None:
+        if number in (signal.SIGTERM, signal.SIGHUP):
+            self._close()
+
+
+def main() -> None:
+    """``warden.main()`` with the descriptor, the directory and the engine's pid as arguments."""
+    descriptor, folder, engine_pid = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    address = f"{folder}/s"
+    become_subreaper()
+    gc.freeze()  # what is loaded stays: forked children copy less
+    try:
+        Warden(socket.socket(fileno=descriptor), address, engine_pid).run()
+    finally:
+        for step, path in ((os.unlink, address), (os.rmdir, folder)):
+            try:
+                step(path)
+            except OSError:  # the engine removes it too
+                pass

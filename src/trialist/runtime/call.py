@@ -1,0 +1,100 @@
+"""``python -m trialist.runtime.call [--metric NAME]… module:function``: an importable function as a trial's process.
+
+The trial is found in the environment; what the function returned, or why it failed, goes over the channel, and the traceback
+to standard error. Outside a trial the function runs with no params. Knows nothing of who started it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from trialist.core.errors import ObjectiveError
+from trialist.runtime import protocol
+from trialist.runtime.objective import Ended, Objective, failed
+from trialist.runtime.process import channel_of, context_of
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the function that the arguments name; the exit code of the process."""
+    parser = argparse.ArgumentParser(prog="python -m trialist.runtime.call", description=__doc__)
+    parser.add_argument("--metric", action="append", default=[], help="a metric of the study; may be given again")
+    parser.add_argument("target", help="module:function or path/to/file.py:function")
+    given = parser.parse_args(argv)
+    path = os.environ.get(protocol.ENV_SYS_PATH)
+    if path is not None:
+        sys.path[:] = json.loads(path)
+    channel = channel_of(os.environ)
+    trial = context_of(os.environ, channel)
+    try:
+        ended = Objective(load(given.target), given.metric).run(trial)
+    except ObjectiveError as error:
+        ended = Ended(reason="not_started", message=str(error))
+    except Exception as error:  # noqa: BLE001 - whatever the import of the user's module raises
+        ended = failed(error)._replace(reason="not_started")
+    sys.stdout.flush()
+    if ended.metrics:
+        channel.say({"op": "result", "metrics": protocol.encode_metrics(ended.metrics)})
+    if ended.order is not None:
+        return protocol.EXIT_CODES[ended.order]
+    if ended.interrupted:
+        return 130
+    if ended.reason is None:
+        return 0
+    print(ended.detail or ended.message, file=sys.stderr, flush=True)
+    channel.say({"op": "failed", "reason": ended.reason, "message": ended.message, "detail": ended.detail})
+    return 1
+
+
+def load(target: str) -> Callable[..., Any]:
+    """The function that ``module:function`` or ``file.py:function`` names.
+
+    Raises:
+        ObjectiveError: There is no such module, file or name.
+    """
+    place, colon, name = target.rpartition(":")
+    if not colon or not place or not name:
+        raise ObjectiveError(f"'{target}' names no function: give 'module:function' or 'path/to/file.py:function'.")
+    module = _from_file(Path(place)) if place.endswith(".py") else _from_name(place)
+    try:
+        function: Callable[..., Any] = reduce(getattr, name.split("."), module)
+    except AttributeError:
+        raise ObjectiveError(f"{place} has no '{name}' at its top level.") from None
+    return function
+
+
+def _from_name(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
+            raise  # it is there, and something that it imports is not
+        raise ObjectiveError(f"there is no module '{name}' on the path of this process.") from None
+
+
+def _from_file(file: Path) -> Any:
+    if not file.is_file():
+        raise ObjectiveError(f"there is no file {file}.")
+    sys.path.insert(0, str(file.parent.absolute()))
+    known = sys.modules.get(file.stem)
+    if known is not None and getattr(known, "__file__", None) == str(file.absolute()):
+        return known
+    spec = importlib.util.spec_from_file_location(file.stem, file.absolute())
+    if spec is None or spec.loader is None:
+        raise ObjectiveError(f"{file} is no Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    sys.exit(main())
