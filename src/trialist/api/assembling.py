@@ -32,9 +32,11 @@ def make_scheduler(spec: StudySpec) -> Scheduler:
 
 def _construct(kind: str, spec: Spec, cls: Any, *args: Any, **given: Any) -> Any:
     """Call a registered class, with an error for options that it does not take."""
-    known = [name for name in inspect.signature(cls).parameters if name not in ("space", *given)]
+    parameters = inspect.signature(cls).parameters
+    known = [name for name in parameters if name not in ("space", *given)]
+    checks_itself = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for name in spec.options:
-        if name not in known:
+        if name not in known and not checks_itself:
             offer = nearest(name, known) or " It takes no options."
             raise ConfigError(f"{kind} '{spec.name}' has no option '{name}'.{offer}", path=kind)
     return cls(*args, **given, **spec.options)

@@ -50,7 +50,11 @@ class Clients:
     def handlers(self) -> Mapping[CommandKind, Callable[[Command], dict[str, Any]]]:
         """By kind of command, for ``control``."""
         return {
-            CommandKind.ASK: lambda command: self.ask(command.sender, bool(command.args.get("again"))),
+            CommandKind.ASK: lambda command: self.ask(
+                command.sender,
+                again=bool(command.args.get("again")),
+                bounded=bool(command.args.get("bounded")),
+            ),
             CommandKind.TELL: lambda command: self.tell(
                 command.args["trial"], command.args.get("metrics", {}), command.args.get("error")
             ),
@@ -59,12 +63,13 @@ class Clients:
             ),
         }
 
-    def ask(self, client: str, again: bool = False) -> dict[str, Any]:
+    def ask(self, client: str, *, again: bool = False, bounded: bool = False) -> dict[str, Any]:
         """A trial for a client to run: a waiting one, else a new suggestion.
 
         Args:
             client: Who asks.
             again: Whether an unfinished trial of the same client is given back first.
+            bounded: Whether ``budget.num_trials`` holds for it too; a person who asks for one more gets one more.
 
         Raises:
             Conflict: There is nothing to try: the budget or the space is used up, or the study is not open.
@@ -77,16 +82,16 @@ class Clients:
             for trial in lead.live():
                 if trial.status is TrialStatus.RUNNING and trial.worker == worker:
                     return _handed(trial)
-        trial = lead.next_waiting() or self._suggest()
+        trial = lead.next_waiting() or self._suggest(bounded)
         if fold.status is not StudyStatus.RUNNING:
             lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.RUNNING))
         to_step = trial.to_step if trial.to_step is not None else self._scheduler.boundary(trial, 0)
         lead.emit(AttemptStarted(trial=trial.number, attempt=trial.attempt + 1, to_step=to_step, worker=worker))
         return _handed(lead.trials[trial.number])
 
-    def _suggest(self) -> Trial:
+    def _suggest(self, bounded: bool) -> Trial:
         lead, fold = self._lead, self._lead.fold
-        if not trials_left(fold):
+        if bounded and not trials_left(fold):
             raise Conflict(f"study '{fold.spec.name}' has used its budget of {fold.spec.budget.num_trials} trials")
         answer = self._searcher.suggest(fold.num_trials)
         if isinstance(answer, Exhausted):
