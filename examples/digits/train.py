@@ -25,7 +25,9 @@ config = YAML(typ="safe").load(Path(parser.parse_args().config))
 model_config, training = config["model"], config["training"]
 
 images, labels = load_digits(return_X_y=True)
-train_x, val_x, train_y, val_y = train_test_split(images / 16.0, labels, test_size=0.25, random_state=0, stratify=labels)
+train_x, val_x, train_y, val_y = train_test_split(
+    images / 16.0, labels, test_size=0.25, random_state=0, stratify=labels
+)
 
 warnings.simplefilter("ignore", ConvergenceWarning)  # one pass at a time never converges, and need not
 model = MLPClassifier(
