@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,9 @@ class SweepFiles:
 
 
 @contextmanager
-def claimed_stem(runs: Path, prefix: str | None, *, varies: bool, now: float) -> Iterator[str]:
+def claimed_stem(
+    runs: Path, prefix: str | None, *, varies: bool, now: float, is_taken: Callable[[str], bool] = lambda _: False
+) -> Iterator[str]:
     """A stem that nothing in ``runs`` begins with, and that no other process is given meanwhile.
 
     Of sweeps with one prefix that start within one second, each later one gets the next free second. The claim is a
@@ -83,6 +85,7 @@ def claimed_stem(runs: Path, prefix: str | None, *, varies: bool, now: float) ->
         prefix: What the user gave, if anything.
         varies: Whether anything varies; a single run without a prefix is called by date and time.
         now: Seconds since the epoch.
+        is_taken: Whether a stem is in use elsewhere: as the name of a study.
 
     Raises:
         ConfigError: The prefix cannot begin a directory's name, or ``runs`` cannot be written.
@@ -90,7 +93,7 @@ def claimed_stem(runs: Path, prefix: str | None, *, varies: bool, now: float) ->
     check_prefix(prefix)
     try:
         runs.mkdir(parents=True, exist_ok=True)
-        stem, claim = _claim(runs, prefix, varies, now)
+        stem, claim = _claim(runs, prefix, varies, now, is_taken)
     except OSError as error:
         raise ConfigError(
             f"cannot write to '{runs}': {error.strerror or error}. Make it writable, or start from another directory."
@@ -111,7 +114,9 @@ def check_prefix(prefix: str | None) -> None:
         )
 
 
-def _claim(runs: Path, prefix: str | None, varies: bool, now: float) -> tuple[str, Path]:
+def _claim(
+    runs: Path, prefix: str | None, varies: bool, now: float, is_taken: Callable[[str], bool]
+) -> tuple[str, Path]:
     for second in range(_TRIES):
         moment = time.localtime(now + second)
         if prefix is None and not varies:
@@ -123,7 +128,7 @@ def _claim(runs: Path, prefix: str | None, varies: bool, now: float) -> tuple[st
             claim.touch(exist_ok=False)
         except FileExistsError:
             continue
-        if not _in_use(runs, stem):
+        if not _in_use(runs, stem) and not is_taken(stem):
             return stem, claim
         claim.unlink(missing_ok=True)
     raise ConfigError(

@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from trialist.config.paths import Path, format_path, parse_path
+
 MAX_BYTES = 199
 """Names stay below 200 bytes, so that there is room for whatever a file system or an archive adds."""
 _HASH_DIGITS = 10
@@ -26,7 +28,7 @@ def tails(paths: Sequence[str]) -> dict[str, str]:
     >>> tails(["training.lr", "encoder.p", "head.p"])
     {'training.lr': 'lr', 'encoder.p': 'encoder.p', 'head.p': 'head.p'}
     """
-    split = {path: path.split(".") for path in paths}
+    split = {path: parse_path(path) for path in paths}
     counts: dict[str, int] = {}
     for parts in split.values():
         for tail in _tails_of(parts):
@@ -38,8 +40,8 @@ def tails(paths: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _tails_of(parts: list[str]) -> Iterable[str]:
-    return (".".join(parts[start:]) for start in range(len(parts) - 1, -1, -1))
+def _tails_of(parts: Path) -> Iterable[str]:
+    return (format_path(parts[start:]) for start in range(len(parts) - 1, -1, -1))
 
 
 def value_text(value: Any) -> str:

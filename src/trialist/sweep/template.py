@@ -87,9 +87,9 @@ def check_command(command: Sequence[str], known: Iterable[str], cwd: Path) -> No
             "words, not one line for a shell."
         )
     script = command[1] if len(command) > 1 else ""
-    if _PYTHON.fullmatch(Path(first).name) and script.endswith(".py") and not placeholders([script]):
-        if not (cwd / script).is_file():
-            raise ConfigError(f"the command's script '{script}' is not there; it was looked for in '{cwd}'.")
+    is_script = _PYTHON.fullmatch(Path(first).name) and script.endswith(".py") and not placeholders([script])
+    if is_script and not (cwd / script).is_file():
+        raise ConfigError(f"the command's script '{script}' is not there; it was looked for in '{cwd}'.")
 
 
 def _which(name: str, cwd: Path) -> str | None:

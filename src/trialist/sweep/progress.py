@@ -1,0 +1,194 @@
+"""What is seen of a sweep while it runs: a bar on a terminal, a line a run elsewhere, nothing where quiet is asked for.
+
+A reader of events. Knows no store and no file; rich is loaded with the first bar.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from trialist.core.events import Event, TrialEnded
+from trialist.core.records import Metric, Trial
+from trialist.core.states import TrialStatus
+
+
+class Screen(Protocol):
+    """Where lines go: a rich ``Console``, or anything that prints a line."""
+
+    @property
+    def is_terminal(self) -> bool: ...
+
+    @property
+    def width(self) -> int: ...
+
+    def print(self, *text: Any, **options: Any) -> None: ...
+
+
+class Tally:
+    """Counts runs as they end: how many, how many failed, the best so far, and when the last one will be done."""
+
+    def __init__(self, total: int, metric: Metric | None, jobs: int) -> None:
+        self.total = total
+        self.metric = metric
+        self.jobs = jobs
+        self.ended = 0
+        self.failed = 0
+        self.best: float | None = None
+        self._before = 0
+        self._began = time.monotonic()
+
+    def restore(self, trials: Sequence[Trial]) -> None:
+        """Count what ended in an earlier run of the sweep; it says nothing about how long the rest will take."""
+        for trial in trials:
+            if trial.status.is_terminal:
+                self.add(trial)
+        self._before = self.ended
+
+    def add(self, trial: Trial) -> None:
+        self.ended += 1
+        self.failed += trial.status is TrialStatus.FAILED
+        if self.metric is None or not trial.status.counts or trial.value is None:
+            return
+        if self.best is None or self.metric.mode.better(trial.value, self.best):
+            self.best = trial.value
+
+    def left_s(self, now: float) -> float | None:
+        """Seconds until the last run ends, at the pace so far; ``None`` while there is no pace."""
+        here = self.ended - self._before
+        if here <= 0:
+            return None
+        return max(0.0, (self.total - self.ended) * (now - self._began) / here)
+
+    def words(self) -> str:
+        """The state in a few words, for the bar and for lines."""
+        parts = []
+        if self.metric is not None and self.best is not None:
+            parts.append(f"best {self.metric.name} {self.best:.6g}")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        return ", ".join(parts)
+
+
+class Lines:
+    """Plain lines: one for each run that ends. A sink."""
+
+    def __init__(self, tally: Tally, screen: Screen, name_of: Callable[[Trial], str]) -> None:
+        self._tally = tally
+        self._screen = screen
+        self._name_of = name_of
+
+    def say(self, text: str) -> None:
+        """Print something else in between."""
+        self._screen.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def write(self, events: Sequence[Event], trials: Mapping[int, Trial]) -> None:
+        for event in events:
+            if isinstance(event.body, TrialEnded):
+                trial = trials[event.body.trial]
+                self._tally.add(trial)
+                self.say(self._line(trial))
+
+    def _line(self, trial: Trial) -> str:
+        tally, digits = self._tally, len(str(self._tally.total))
+        parts = [
+            f"[{tally.ended:>{digits}}/{tally.total}]",
+            f"{trial.status.value:<9}",
+            f"{duration(trial.seconds):>7}",
+        ]
+        if tally.metric is not None and trial.value is not None:
+            parts.append(f"{tally.metric.name}={trial.value:.6g}")
+        parts.append(self._name_of(trial))
+        state = tally.words()
+        left = tally.left_s(time.monotonic())
+        if left is not None and tally.ended < tally.total:
+            state = ", ".join(filter(None, [state, f"about {duration(left)} left"]))
+        return "  ".join([*parts, f"({state})"]) if state else "  ".join(parts)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class Bar:
+    """A progress bar over the runs. A sink, and a context: the bar is there while it is open."""
+
+    def __init__(self, tally: Tally, screen: Any) -> None:
+        """A bar on a rich console."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._tally = tally
+        self._screen = screen
+        self._progress = Progress(
+            SpinnerColumn(),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[state]}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
+            console=screen,
+            expand=True,
+            transient=True,
+        )
+        self._task = self._progress.add_task("runs", total=tally.total, completed=tally.ended, state="", left="")
+        self._show()
+        self._progress.start()
+
+    def say(self, text: str) -> None:
+        """Print something above the bar."""
+        self._progress.console.print(text, markup=False, highlight=False)
+
+    def write(self, events: Sequence[Event], trials: Mapping[int, Trial]) -> None:
+        for event in events:
+            if isinstance(event.body, TrialEnded):
+                self._tally.add(trials[event.body.trial])
+        self._show()
+
+    def _show(self) -> None:
+        tally = self._tally
+        left = tally.left_s(time.monotonic())
+        self._progress.update(
+            self._task,
+            completed=tally.ended,
+            total=max(tally.total, tally.ended),
+            state=tally.words(),
+            left="" if left is None else f"{duration(left)} left",
+        )
+
+    def close(self) -> None:
+        self._show()
+        self._progress.stop()
+
+
+class Silent:
+    """Shows nothing; says only what a person must know, such as what a Ctrl-C does. A sink."""
+
+    def __init__(self, tally: Tally, say: Callable[[str], None]) -> None:
+        self._tally = tally
+        self.say = say
+
+    def write(self, events: Sequence[Event], trials: Mapping[int, Trial]) -> None:
+        for event in events:
+            if isinstance(event.body, TrialEnded):
+                self._tally.add(trials[event.body.trial])
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def duration(seconds: float) -> str:
+    """A time span for people: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``, ``3 d 4 h``.
+
+    >>> duration(185.2)
+    '3 min 05 s'
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"

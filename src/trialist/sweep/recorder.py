@@ -1,0 +1,159 @@
+"""Writes what happens to a sweep's runs into their files: ``metrics.jsonl``, ``result.json`` and the leaderboard.
+
+A reader of events: all of it can be written again from the store, and after a crash it is (``restore``). Knows no
+terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from trialist.core.events import AttemptStarted, Event, Reported, TrialEnded
+from trialist.core.records import Metrics, Report, Trial
+from trialist.core.wire import encode_metrics
+from trialist.sweep.layout import RunFiles, replacing
+from trialist.sweep.leaderboard import Leaderboard, exit_code, row_of
+
+LEADERBOARD_EVERY_S = 1.0
+"""Writing it costs time in proportion to its length, so it is not written for every run of a fast sweep."""
+
+
+class ReportsOf(Protocol):
+    """All reports of a trial as the store has them."""
+
+    def __call__(self, trial: int) -> Iterable[Report]: ...
+
+
+class Recorder:
+    """A sink. Called on the engine's thread only."""
+
+    def __init__(
+        self,
+        *,
+        study: str,
+        leaderboard: Leaderboard,
+        path: Path,
+        files_of: Callable[[Trial], RunFiles],
+        reports_of: ReportsOf,
+    ) -> None:
+        """A recorder of one sweep.
+
+        Args:
+            study: Its study's name.
+            leaderboard: Filled with what is known, and kept up to date.
+            path: The leaderboard's file.
+            files_of: The files of a run.
+            reports_of: Asked where an attempt goes on from an earlier one.
+        """
+        self._study = study
+        self._leaderboard = leaderboard
+        self._path = path
+        self._files_of = files_of
+        self._reports_of = reports_of
+        self._written_at = 0.0
+        self._dirty = True
+
+    def restore(self, trials: Iterable[Trial]) -> None:
+        """Take what the store knows, and write what a crash kept from the files."""
+        for trial in trials:
+            files = self._files_of(trial)
+            self._leaderboard.put(row_of(trial, files.directory.name))
+            if trial.status.is_terminal and files.directory.is_dir() and not files.result.exists():
+                self._rewrite_reports(files, trial)
+                self._write_result(files, trial)
+
+    def write(self, events: Sequence[Event], trials: Mapping[int, Trial]) -> None:
+        lines: dict[int, list[str]] = {}
+        for event in events:
+            body = event.body
+            if isinstance(body, Reported):
+                lines.setdefault(body.trial, []).append(_line(body.step, body.metrics, event.at))
+            elif isinstance(body, AttemptStarted) and body.attempt > 1:
+                # Reports that a lost attempt made beyond its checkpoint do not count any more.
+                self._rewrite_reports(self._files_of(trials[body.trial]), trials[body.trial], below=body.from_step)
+                lines.pop(body.trial, None)
+        for number, new in lines.items():
+            files = self._files_of(trials[number])
+            files.directory.mkdir(parents=True, exist_ok=True)
+            with files.reports.open("a", encoding="utf-8") as file:
+                file.writelines(new)
+        for trial in trials.values():
+            self._leaderboard.put(row_of(trial, self._files_of(trial).directory.name))
+            self._dirty = True
+        for event in events:
+            if isinstance(event.body, TrialEnded):
+                trial = trials[event.body.trial]
+                self._write_result(self._files_of(trial), trial)
+        if time.monotonic() - self._written_at >= LEADERBOARD_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the leaderboard where it has changed."""
+        if self._dirty:
+            self._leaderboard.write(self._path)
+            self._dirty, self._written_at = False, time.monotonic()
+
+    def close(self) -> None:
+        self.flush()
+
+    def _rewrite_reports(self, files: RunFiles, trial: Trial, below: int | None = None) -> None:
+        kept = [
+            _line(report.step, report.metrics, report.at)
+            for report in self._reports_of(trial.number)
+            if not report.superseded and (below is None or report.step <= below)
+        ]
+        files.directory.mkdir(parents=True, exist_ok=True)
+        with replacing(files.reports) as file:
+            file.writelines(kept)
+
+    def _write_result(self, files: RunFiles, trial: Trial) -> None:
+        files.directory.mkdir(parents=True, exist_ok=True)
+        if trial.metrics and not files.reports.exists():
+            # It only printed them, or left a metrics.json: then its last ones are all there is.
+            files.reports.write_text(_line(trial.step, trial.metrics, trial.ended_at), encoding="utf-8")
+        with replacing(files.result) as file:
+            json.dump(
+                result_json(self._study, files.directory.name, trial),
+                file,
+                indent=2,
+                ensure_ascii=False,
+                allow_nan=False,
+            )
+            file.write("\n")
+
+
+def result_json(study: str, run: str, trial: Trial) -> dict[str, Any]:
+    """What ``result.json`` says of a run that has ended."""
+    error = trial.error
+    return {
+        "run": run,
+        "study": study,
+        "trial": trial.number,
+        "status": trial.status.value,
+        "params": dict(trial.params),
+        "metrics": encode_metrics(trial.metrics),
+        "value": trial.value,
+        "step": trial.step,
+        "seed": trial.seed,
+        "seconds": round(trial.seconds, 3),
+        "started_at": _time(trial.started_at),
+        "ended_at": _time(trial.ended_at),
+        "attempts": trial.attempt,
+        "exit_code": exit_code(trial),
+        "error": None if error is None else {"reason": error.reason.value, "message": error.message},
+        "reason": trial.reason,
+    }
+
+
+def _line(step: int | None, metrics: Metrics, at: float | None) -> str:
+    line = {"step": step, **encode_metrics(metrics), "at": _time(at)}
+    return json.dumps({**line, "step": step}, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _time(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
