@@ -94,7 +94,7 @@ def create_study(
     check_budget(spec.budget)
     make_searcher(spec, given)
     make_scheduler(spec)
-    there = open_store(store)
+    there = _opened(store)
     found = there.find_study(name)
     if found is None:
         try:
@@ -107,6 +107,11 @@ def create_study(
         raise StudyExists(name, there.url)
     _check_same(found, spec, given)
     return Study(there, found)
+
+
+def _opened(store: str | Store | None) -> Store:
+    """The store that is meant; one that is open already is taken as it is."""
+    return open_store(store) if store is None or isinstance(store, str) else store
 
 
 def _check_same(found: StudyRow, given: StudySpec, space: SearchSpace) -> None:
@@ -147,7 +152,7 @@ def load_study(name: str, *, store: str | Store | None = None) -> Study:
     Raises:
         NotFound: There is none; the nearest name is offered.
     """
-    there = open_store(store)
+    there = _opened(store)
     found = there.find_study(name)
     if found is None:
         known = [study.name for study in there.list_studies(limit=500).studies]
@@ -172,7 +177,7 @@ def list_studies(
         door: Only those that this front door made.
         limit: At most so many.
     """
-    there = open_store(store)
+    there = _opened(store)
     wanted = None
     if status is not None:
         if status not in set(StudyStatus):
