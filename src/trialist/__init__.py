@@ -54,7 +54,7 @@ _EXPORTS: dict[str, str] = {
 }
 """Public name to ``module:attribute``."""
 
-__all__ = ["__version__", *_EXPORTS]  # noqa: PLE0604
+__all__ = ["__version__", *_EXPORTS]
 
 
 def __getattr__(name: str) -> Any:

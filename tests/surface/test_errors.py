@@ -9,7 +9,9 @@ import pytest
 
 from trialist.core import errors
 
-LINE = re.compile(r"^\s{4}(?P<indent>[│├└─ ]*)(?P<name>[A-Z]\w+)(?: \((?P<also>\w+)\))?\s{2,}(?P<exit>\d+)\s+(?P<http>\d+)\s")
+LINE = re.compile(
+    r"^\s{4}(?P<indent>[│├└─ ]*)(?P<name>[A-Z]\w+)(?: \((?P<also>\w+)\))?\s{2,}(?P<exit>\d+)\s+(?P<http>\d+)\s"
+)
 
 
 class Documented(NamedTuple):

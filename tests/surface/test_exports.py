@@ -35,8 +35,9 @@ def render_stub() -> str:
     by_module: dict[str, list[str]] = defaultdict(list)
     for name, target in trialist._EXPORTS.items():
         module, _, attribute = target.partition(":")
-        by_module[module].append(f"{attribute} as {name}")
-    by_module["trialist._version"].append("__version__ as __version__")
+        assert attribute == name, "the stub has no renaming"
+        by_module[module].append(name)
+    by_module["trialist._version"].append("__version__")
     lines = ["# Made from the table in __init__.py by `make stub`; a test holds the two equal.", ""]
     for module in sorted(by_module):
         imports = sorted(by_module[module], key=_isort_key)
@@ -44,14 +45,13 @@ def render_stub() -> str:
             lines.append(f"from {module} import {imports[0]}")
         else:
             lines += [f"from {module} import (", *(f"    {one}," for one in imports), ")"]
-    names = ["__version__", *trialist._EXPORTS]
+    names = sorted(["__version__", *trialist._EXPORTS], key=_isort_key)
     lines += ["", "__all__ = [", *(f'    "{name}",' for name in names), "]", ""]
     return "\n".join(lines)
 
 
-def _isort_key(text: str) -> tuple[int, str]:
-    name = text.split()[0]
-    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+def _isort_key(name: str) -> tuple[bool, str]:
+    return (not name[0].isupper(), name)
 
 
 def test_the_public_names_are_the_promised_ones() -> None:
