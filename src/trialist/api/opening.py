@@ -6,6 +6,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from trialist._version import __version__
@@ -30,6 +31,7 @@ def create_study(
     *,
     metric: str | Sequence[str] | None = None,
     mode: str | Sequence[str] | None = None,
+    metric_required: bool = True,
     searcher: str | Mapping[str, Any] | Spec | None = None,
     scheduler: str | Mapping[str, Any] | Spec | None = None,
     seed: int = 0,
@@ -50,6 +52,7 @@ def create_study(
         space: What may vary: a mapping of typed dicts, lists and domain objects, nested as you like, or a SearchSpace.
         metric: What is optimised; a list is multi-objective. ``None``: nothing is.
         mode: ``min`` or ``max``, or a list of these.
+        metric_required: Whether a trial that ends without telling its metric has failed.
         searcher: By name, or ``{"name": "sobol", …options}``; ``None``: random.
         scheduler: By name, or ``{"name": "asha", "eta": 3}``; ``None``: every trial runs to its end.
         seed: Equal seeds give equal suggestions.
@@ -78,7 +81,7 @@ def create_study(
         id=uuid.uuid4().hex,
         name=name,
         space=given.to_json(),
-        metrics=as_metrics(metric, mode),
+        metrics=tuple(replace(one, required=metric_required) for one in as_metrics(metric, mode)),
         seed=seed,
         searcher=chosen,
         scheduler=as_spec("scheduler", scheduler, None),

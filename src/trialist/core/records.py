@@ -39,6 +39,8 @@ class Metric:
 
     name: str
     mode: Mode
+    required: bool = True
+    """Whether a trial that ends without it has failed. False where it only ranks what is tried anyway (a grid)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

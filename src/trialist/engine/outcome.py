@@ -95,6 +95,8 @@ def missing_result(known: Mapping[str, float], metrics: Sequence[Metric]) -> Fai
     """Why these metrics are no result of the study; ``None`` when they are one."""
     for metric in metrics:
         if metric.name not in known:
+            if not metric.required:
+                continue
             told = f" It told {', '.join(sorted(known)[:8])}.{nearest(metric.name, known)}" if known else ""
             return Failure(
                 reason=FailureReason.NO_METRIC,

@@ -18,6 +18,7 @@ from trialist.api.study import Study
 from trialist.config import Document, load_yaml
 from trialist.core.errors import ConfigError, StudyExists
 from trialist.core.records import Budget, Spec, Trial
+from trialist.core.records import Study as StudyRow
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.execute.command import CommandExecutor
 from trialist.store.locate import open_store
@@ -32,7 +33,7 @@ from trialist.sweep.record import SweepRecord
 from trialist.sweep.recorder import Recorder
 from trialist.sweep.render import plan_json, render
 from trialist.sweep.summary import Ended, failures, summary, summary_json
-from trialist.sweep.unexecuted import make_directories
+from trialist.sweep.unexecuted import depends_on_results, make_directories
 
 RUNS = "runs"
 INTERRUPTED = 130
@@ -138,6 +139,7 @@ def execute(prepared: Prepared, options: SweepOptions, screen: Screen) -> Finish
                     plan.space,
                     metric=None if plan.metric is None else plan.metric.name,
                     mode=None if plan.metric is None else plan.metric.mode.value,
+                    metric_required=depends_on_results(plan),
                     searcher=plan.searcher,
                     scheduler=plan.scheduler,
                     seed=options.seed,
@@ -263,12 +265,17 @@ def _lead(
         total=tally.total,
         seconds=end.study.active_s,
         interrupted=end.interrupted,
-        reason=end.study.reason,
+        reason="" if _went_without_saying(end.study, leaderboard, tally.total) else end.study.reason,
     )
     failed = bool(leaderboard.failed()) or end.study.status in (StudyStatus.FAILED, StudyStatus.CANCELLED)
     code = INTERRUPTED if end.interrupted else int(failed)
     rows = sorted(leaderboard, key=lambda row: row.number)
     return Finished(code, study, ended, [record.files.run(row.run).directory for row in rows])
+
+
+def _went_without_saying(row: StudyRow, leaderboard: Leaderboard, total: int) -> bool:
+    """Whether a sweep simply made all its runs, so that the reason for its end tells nobody anything."""
+    return row.status is StudyStatus.COMPLETED and sum(one.status.is_terminal for one in leaderboard) >= total
 
 
 def _total(study: Study, budget: Budget) -> int:

@@ -23,6 +23,9 @@ from trialist.sweep.options import SweepOptions
 from trialist.sweep.plan import Plan
 from trialist.sweep.record import SweepRecord
 
+_RESULTS: frozenset[type] = frozenset({Reported, TrialEnded})
+"""The events that tell how a run does."""
+
 
 def make_directories(plan: Plan, document: Document, runs: Path, options: SweepOptions) -> list[Path]:
     """Make all of them, or none: what was begun is taken away where one cannot be made.
@@ -68,13 +71,24 @@ def params_of(plan: Plan, seed: int) -> Iterator[Mapping[str, Any]]:
     Raises:
         ConfigError: The searcher chooses by results; raised at the call.
     """
-    searcher: Searcher = registry.load("searcher", plan.searcher)(plan.space, metrics=(), seed=seed)
-    if searcher.reads & {Reported, TrialEnded}:
+    searcher = _searcher(plan, seed)
+    if searcher.reads & _RESULTS:
         raise ConfigError(
             f"--search {plan.searcher} chooses by the results of earlier runs, so there is nothing to make before they run; "
             "with --no-execute choose grid, random or sobol."
         )
     return _suggested(searcher, plan.num_runs)
+
+
+def depends_on_results(plan: Plan) -> bool:
+    """Whether something is decided by what the runs tell, so that one that tells nothing has failed."""
+    return plan.scheduler not in (None, "fifo") or bool(_searcher(plan, 0).reads & _RESULTS)
+
+
+def _searcher(plan: Plan, seed: int) -> Searcher:
+    metrics = () if plan.metric is None else (plan.metric,)
+    made: Searcher = registry.load("searcher", plan.searcher)(plan.space, metrics=metrics, seed=seed)
+    return made
 
 
 def _suggested(searcher: Searcher, count: int) -> Iterator[Mapping[str, Any]]:
