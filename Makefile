@@ -44,8 +44,9 @@ bench: .venv/.installed ## Benchmarks against peers, side by side, in one run
 docs: .venv/.installed ## Check the prose: links, code blocks, command help, error tree
 	@$(DEV) -m pytest tests/surface
 
-stub: .venv/.installed ## Write src/trialist/__init__.pyi anew from the table of public names
+stub: .venv/.installed ## Write the files made from others: __init__.pyi and docs/cli.md
 	@$(DEV) tests/surface/test_exports.py
+	@$(DEV) tests/surface/test_cli_help.py
 
 clean: ## Remove environments and caches; results (runs/, stores) stay
 	rm -rf .venv .venv-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
