@@ -30,13 +30,21 @@ def check_name(name: object) -> str:
     return name
 
 
-def artifacts_dir(store_url: str, study_id: str, name: str) -> Path:
-    """The directory of a study's checkpoints and logs: beside the database, or in the temporary directory."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:60].strip(".") or "study"
-    folder = f"{safe}-{study_id[:8]}"
+def artifacts_root(store_url: str) -> Path:
+    """Where the artifacts of a store's studies lie: beside the database and named after it, or in the temporary directory.
+
+    Databases in one directory never share it, so that what belongs to no study of a store belongs to nobody.
+    """
     if store_url.startswith("sqlite:///"):
-        return Path(store_url.removeprefix("sqlite:///")).resolve().parent / "artifacts" / folder
-    return Path(tempfile.gettempdir()) / "trialist-artifacts" / folder
+        database = Path(store_url.removeprefix("sqlite:///")).resolve()
+        return database.with_name(f"{database.name}-artifacts")
+    return Path(tempfile.gettempdir()) / "trialist-artifacts"
+
+
+def artifacts_dir(store_url: str, study_id: str, name: str) -> Path:
+    """The directory of a study's checkpoints and logs."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:60].strip(".") or "study"
+    return artifacts_root(store_url) / f"{safe}-{study_id[:8]}"
 
 
 def trial_dir(root: Path, number: int) -> Path:

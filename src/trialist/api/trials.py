@@ -112,14 +112,20 @@ class TrialHandle:
     @property
     def logs(self) -> str:
         """The end of what it printed (at most 1 MiB); empty where it ran inside the engine's process."""
-        if self.run_dir is None:
-            return ""
-        path = self.run_dir / "stdout.log"
-        if not path.is_file():
+        path = self.log_file
+        if path is None:
             return ""
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
             return file.read().decode(errors="replace")
+
+    @property
+    def log_file(self) -> Path | None:
+        """The file of what it printed; ``None`` where there is none (yet)."""
+        if self.run_dir is None:
+            return None
+        path = self.run_dir / "stdout.log"
+        return path if path.is_file() else None
 
     def stop(self) -> str:
         """End it early; its value at the step reached counts."""

@@ -1,0 +1,74 @@
+"""``trialist db upgrade`` and ``trialist db version``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from trialist.cli.options import JsonOption, StoreOption
+from trialist.cli.output import console, emit, say
+from trialist.core.errors import UserError
+from trialist.store.database import schema_of
+from trialist.store.locate import store_url
+from trialist.store.schema import SCHEMA_VERSION
+from trialist.store.sqlite import SqliteBackend
+from trialist.store.upgrade import upgrade as upgrade_store
+
+app = typer.Typer(
+    help="The store's schema: its version, and upgrades.", add_completion=False, rich_markup_mode=None,
+    no_args_is_help=False,
+)  # fmt: skip
+StoreArgument = Annotated[
+    str | None, typer.Argument(metavar="[STORE]", help="The store, as for --store.", show_default=False)
+]
+
+
+@app.command()
+def version(where: StoreArgument = None, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """The schema that a store has, and the one that this Trialist needs."""
+    url = _sqlite(where or store)
+    found = _schema(url)
+    if as_json:
+        emit({"store": url, "schema": found, "needed": SCHEMA_VERSION})
+        return
+    needed = "" if found == SCHEMA_VERSION else f"; this Trialist needs {SCHEMA_VERSION}"
+    say(console(), f"{url}: schema {found}{needed}")
+    if found < SCHEMA_VERSION:
+        say(console(), "  → trialist db upgrade")
+
+
+@app.command()
+def upgrade(where: StoreArgument = None, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Bring a store to the schema that this Trialist needs, after a backup beside it.
+
+    Everything happens in one transaction: an interrupted upgrade leaves the store as it was.
+    """
+    url = _sqlite(where or store)
+    done = upgrade_store(url)
+    backup = None if done.backup is None else str(done.backup)
+    if as_json:
+        emit({"store": url, "was": done.was, "now": done.now, "backup": backup})
+    elif backup is None:
+        say(console(), f"{url} has schema {done.now} already.")
+    else:
+        say(console(), f"{url}: schema {done.was} is now {done.now}; the backup is {backup}")
+
+
+def _sqlite(where: str | None) -> str:
+    url = store_url(where)
+    if not url.startswith("sqlite:///"):
+        raise UserError(f"'{url}' has no schema to look at: only SQLite stores have one in this version.")
+    return url
+
+
+def _schema(url: str) -> str:
+    backend = SqliteBackend(url, create=False)
+    try:
+        connection = backend.connect(writes=False)
+        try:
+            return schema_of(backend, connection)
+        finally:
+            connection.close()
+    except backend.errors as error:
+        raise backend.translate(error) from error

@@ -1,0 +1,91 @@
+"""``trialist list``. Knows a page of studies at a time."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from trialist.api.documents import study_document
+from trialist.cli.options import JsonOption, StoreOption, missing, opened_store
+from trialist.cli.output import Column, age, clean, console, emit, number, plural, print_table, say, status_text
+from trialist.core.errors import ConfigError
+from trialist.core.records import Study
+from trialist.core.states import StudyStatus, TrialStatus
+from trialist.store.locate import store_url
+
+ENDED = (TrialStatus.COMPLETED, TrialStatus.STOPPED, TrialStatus.FAILED, TrialStatus.CANCELLED)
+
+
+def list_(
+    status: Annotated[
+        str | None, typer.Option("--status", metavar="STATUS", help="Only studies with this status.")
+    ] = None,
+    search: Annotated[str, typer.Option("--search", metavar="TEXT", help="Only names that contain this.")] = "",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="At most so many.")] = 50,
+    cursor: Annotated[
+        str | None, typer.Option("--cursor", metavar="CURSOR", help="Go on where the last page ended.")
+    ] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The studies of a store, newest first."""
+    wanted = _status(status)
+    to = console()
+    if store is None and missing(store):
+        if as_json:
+            emit({"store": store_url(store), "studies": [], "cursor": None})
+        else:
+            say(to, f"No studies yet. They will be kept in {store_url(store).removeprefix('sqlite:///')}.")
+        return
+    with opened_store(store) as there:
+        page = there.list_studies(status=wanted, search=search, limit=limit, cursor=cursor)
+        leaders = {study.id: there.leader(study.id) for study in page.studies}
+        if as_json:
+            documents = [study_document(s, str(leaders[s.id]) if leaders[s.id] else None) for s in page.studies]
+            emit({"store": there.url, "studies": documents, "cursor": page.cursor})
+            return
+        if not page.studies:
+            say(to, "No such study." if status or search or cursor else f"No studies in {there.url}.")
+            return
+        print_table(to, _columns(), ([*_row(study, leaders[study.id] is not None)] for study in page.studies))
+        if page.cursor is not None:
+            say(to, f"\nThe newest {plural(len(page.studies), 'study', 'studies')}; more with --cursor {page.cursor}")
+
+
+def _columns() -> list[Column]:
+    return [
+        Column("STUDY", gives_way=True),
+        Column("DOOR"),
+        Column("STATUS"),
+        Column("TRIALS", right=True),
+        Column("BEST", right=True),
+        Column("MADE"),
+    ]
+
+
+def _row(study: Study, led: bool) -> list[str | Text]:
+    metric = study.metric
+    best = number(study.best_value)
+    if metric is not None and study.best_value is not None:
+        best = f"{clean(metric.name)} {best}"
+    status = status_text(study.status.value)
+    if study.status is StudyStatus.RUNNING and not led:
+        status = Text("running, unled", style="yellow")
+    return [clean(study.name), study.spec.door, status, progress(study), best, age(study.spec.created_at)]
+
+
+def progress(study: Study) -> str:
+    """Ended trials of all that there will be: ``12/40``; of those that there are, where no number is set."""
+    ended, total = study.count(*ENDED), study.spec.budget.num_trials
+    others = study.num_trials - study.num_suggested
+    return f"{ended}/{study.num_trials if total is None else max(total + others, study.num_trials)}"
+
+
+def _status(word: str | None) -> StudyStatus | None:
+    if word is None:
+        return None
+    if word not in set(StudyStatus):
+        raise ConfigError(f"--status is one of {', '.join(StudyStatus)}, not '{word}'.")
+    return StudyStatus(word)

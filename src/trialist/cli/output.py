@@ -1,0 +1,195 @@
+"""How verbs print: one JSON document, or text that is styled on a terminal and plain elsewhere.
+
+Knows shapes, not what they hold: tables, named lines, notes. Nothing that comes from a study is taken for markup, and
+no control character of it reaches the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from trialist.api.documents import strict
+
+UNLIMITED = 10_000
+"""Columns of a table that goes to a file or a pipe: nothing is cut there."""
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+_STYLES = {
+    "running": "cyan",
+    "waiting": "cyan",
+    "queued": "cyan",
+    "created": "cyan",
+    "paused": "yellow",
+    "completed": "green",
+    "stopped": "green",
+    "failed": "red",
+    "cancelled": "bright_black",
+}
+FAINT = "bright_black"
+
+
+def console(stderr: bool = False) -> Console:
+    """A console for what is printed now; without a terminal it cuts and styles nothing."""
+    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    if not made.is_terminal:
+        made = Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=UNLIMITED, color_system=None)
+    return made
+
+
+def emit(document: Mapping[str, Any], *, indent: int | None = 2) -> None:
+    """Print one strict JSON document; ``indent=None``: on one line.
+
+    Numbers that are not finite become ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``, as in every file of Trialist's.
+    """
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    print(json.dumps(strict(document), indent=indent, ensure_ascii=plain, allow_nan=False), flush=indent is None)
+
+
+def clean(text: str, *, lines: bool = False) -> str:
+    """Text without control characters: each is shown as an escape; ``lines`` keeps line ends and tabs."""
+    if not lines:
+        text = " ".join(text.split())
+    return "".join(char if lines and char in "\n\t" else _CONTROL.get(ord(char), char) for char in text)
+
+
+def status_text(status: str) -> Text:
+    """A status in its colour."""
+    return Text(status, style=_STYLES.get(status, ""))
+
+
+def number(value: float | None, missing: str = "–") -> str:
+    """A number in at most six digits."""
+    if value is None:
+        return missing
+    if isinstance(value, int) or not math.isfinite(value):
+        return str(value)
+    return f"{value:.6g}"
+
+
+def value_text(value: Any, most: int = 40) -> str:
+    """A param's value as a table shows it."""
+    if isinstance(value, bool) or value is None or isinstance(value, int):
+        text = json.dumps(value)
+    elif isinstance(value, float):
+        text = number(value)
+    elif isinstance(value, str):
+        text = clean(value)
+    else:
+        text = json.dumps(strict(value), ensure_ascii=False)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def params_text(params: Mapping[str, Any], most: int = 40) -> str:
+    """Params on one line: ``lr=0.001  depth=3``."""
+    return "  ".join(f"{clean(name)}={value_text(value, most)}" for name, value in params.items())
+
+
+def duration(seconds: float | None, missing: str = "–") -> str:
+    """A time span in its two largest units: ``0.42 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    if seconds is None or not math.isfinite(seconds):
+        return missing
+    if seconds < 10:
+        return f"{max(0.0, seconds):.2g} s" if seconds < 0.095 else f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, unit, below, lower in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // below
+            return f"{whole // size} {unit}" + (f" {rest} {lower}" if rest else "")
+    return f"{whole} s"
+
+
+def age(at: float | None) -> str:
+    """How long ago something happened, in one unit."""
+    if at is None:
+        return "–"
+    seconds = max(0.0, time.time() - at)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return "just now" if seconds < 5 else f"{int(seconds)} s ago"
+
+
+def moment(at: float | None) -> str:
+    """A point in time as people here write it."""
+    return "–" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def size(num_bytes: float) -> str:
+    """Bytes in binary units: ``1.4 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if num_bytes < 1024 or unit == "GiB":
+            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1024
+    raise AssertionError
+
+
+def plural(count: int, noun: str, many: str = "") -> str:
+    """``1 trial``, ``2 trials``."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+class Column:
+    """A column of a table.
+
+    Args:
+        title: Its heading.
+        right: Whether it is aligned to the right, as numbers are.
+        gives_way: Whether it is the one that is cut where the terminal is narrow.
+    """
+
+    def __init__(self, title: str, *, right: bool = False, gives_way: bool = False) -> None:
+        self.title = title
+        self.right = right
+        self.gives_way = gives_way
+
+
+def print_table(to: Console, columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
+    """A table without lines: a faint heading, two blanks between columns, and nothing wrapped."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=FAINT, show_edge=False)
+    for column in columns:
+        table.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=None,
+            min_width=None if column.gives_way else cell_len(column.title),
+        )
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    print_stripped(to, table)
+
+
+def print_named(to: Console, rows: Iterable[tuple[str, str | Text]]) -> None:
+    """Named lines: faint names, then what they stand for, wrapped beside them."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False, show_edge=False)
+    table.add_column(style=FAINT, no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, what in rows:
+        table.add_row(name, what if isinstance(what, Text) else Text(what))
+    print_stripped(to, table)
+
+
+def print_stripped(to: Console, what: Any) -> None:
+    """Print without the blanks that fill lines up, so that pipes and copies hold none."""
+    if to.is_terminal:
+        to.print(what)
+        return
+    with to.capture() as captured:
+        to.print(what)
+    for line in captured.get().splitlines():
+        to.file.write(line.rstrip() + "\n")
+
+
+def say(to: Console, text: str | Text, style: str = "") -> None:
+    """A sentence, wrapped at the terminal's width."""
+    to.print(text if isinstance(text, Text) else Text(text, style=style))
