@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from trialist.core.records import Budget, Metric, Mode, Spec, StudySpec, Trial
-from trialist.engine.loop import Assembly, Engine, RunEnd
+from trialist.engine.assembly import Assembly, RunEnd
+from trialist.engine.loop import Engine
 from trialist.engine.placement import Placement
 from trialist.execute.inline import InlineExecutor
 from trialist.schedule.fifo import FifoScheduler

@@ -6,34 +6,28 @@ state of the study itself, so that many handles, threads and processes may look 
 
 from __future__ import annotations
 
-import math
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trialist.analysis.pareto import pareto_front
 from trialist.api.assembling import make_scheduler, make_searcher, objective_executor, told_metrics
+from trialist.api.leading import LeadRequest, lead_study
 from trialist.api.naming import artifacts_dir, describe_objective, trial_dir
 from trialist.api.steering import Steering, SystemClock
 from trialist.api.trials import AskedTrial, TrialHandle
-from trialist.core.errors import ConfigError, NotFound, StudyLed, StudyMismatch
+from trialist.core.errors import ConfigError, NotFound, StudyMismatch
 from trialist.core.events import Body, Event, RunConfigured
 from trialist.core.ports import Executor, Replier, Sink, Store, TrialOrder
 from trialist.core.records import Budget, CommandKind, Params, Trial
 from trialist.core.records import Study as StudyRow
 from trialist.core.states import StudyStatus, TrialStatus
-from trialist.engine.control import check_budget
-from trialist.engine.loop import Assembly, Engine, RunEnd
-from trialist.engine.placement import Placement, machine_resources, visible_devices
+from trialist.engine.assembly import RunEnd
 from trialist.space import SearchSpace
-from trialist.store.holders import holder
 
 if TYPE_CHECKING:
     import pandas as pd
-
-LEASE_TTL_S = 30.0
-"""How long a leader may be silent before another process may take over; a dead one on this machine is known at once."""
 
 
 class Study:
@@ -140,17 +134,8 @@ class Study:
 
     def pareto_front(self) -> list[TrialHandle]:
         """The trials that no other one beats in every metric, by number."""
-        metrics = self.row.spec.metrics
-        front: list[Trial] = []
-        for trial in self.store.iter_trials(self.id, status=(TrialStatus.COMPLETED, TrialStatus.STOPPED)):
-            point = [_cost(trial, m.name, m.mode == "max") for m in metrics]
-            if any(value is None for value in point):
-                continue
-            others = [[_cost(t, m.name, m.mode == "max") for m in metrics] for t in front]
-            if any(_dominates(other, point) for other in others):
-                continue
-            front = [t for t, other in zip(front, others, strict=True) if not _dominates(point, other)] + [trial]
-        return [self._handle(trial) for trial in front]
+        counting = self.store.iter_trials(self.id, status=(TrialStatus.COMPLETED, TrialStatus.STOPPED))
+        return [self._handle(trial) for trial in pareto_front(counting, self.row.spec.metrics)]
 
     def events(self, after: int = 0, *, kinds: Sequence[type[Body]] = ()) -> Iterator[Event]:
         """Everything that happened after event number ``after``, in order."""
@@ -285,55 +270,13 @@ class Study:
         Raises:
             StudyLed, LeaseLost, StoreError
         """
-        try:
-            return self._lead(executor, run_dir, sinks, budget, configured, timeout_s, on_end, replier, say)
-        finally:
-            executor.close()
-
-    def _lead(
-        self,
-        executor: Executor,
-        run_dir: Callable[[Trial], Path],
-        sinks: Sequence[Sink],
-        budget: Budget | None,
-        configured: RunConfigured | None,
-        timeout_s: float | None,
-        on_end: Callable[[Trial], None] | None,
-        replier: Replier | None,
-        say: Callable[[str], None] | None,
-    ) -> RunEnd:
-        if budget is not None:
-            check_budget(budget)
-        try:
-            lease = self.store.take_lease(self.id, holder(), LEASE_TTL_S)
-        except StudyLed as error:
-            raise StudyLed(self.name, error.holder) from None
-        try:
-            row = self.row
-            spec = row.spec
-            needs = spec.resources if configured is None else configured.resources
-            assembly = Assembly(
-                store=self.store,
-                searcher=make_searcher(spec, self.space),
-                scheduler=make_scheduler(spec),
-                executor=executor,
-                placement=Placement(needs, machine_resources(), visible_devices()),
-                clock=self._clock,
-                workspace=run_dir,
-                check_params=self.space.check,
-                remove_files=lambda path: shutil.rmtree(path, ignore_errors=True),
-                replier=replier,
-                sinks=sinks,
-                on_end=on_end,
-                timeout_s=timeout_s,
-                configured=configured,
-                budget=budget,
-            )
-            if say is not None:
-                assembly = assembly._replace(say=say)
-            return Engine(assembly, lease, row).run()
-        finally:
-            self.store.release_lease(lease)
+        return lead_study(
+            self.store,
+            self.row,
+            self.space,
+            LeadRequest(executor, run_dir, sinks, budget, configured, timeout_s, on_end, replier, say),
+            self._clock,
+        )
 
     # --- asking and telling ---
 
@@ -413,19 +356,6 @@ def trial_statuses(status: str | Sequence[str] | None) -> tuple[TrialStatus, ...
         if word not in set(TrialStatus):
             raise ConfigError(f"must be one of {', '.join(TrialStatus)}, not {word!r}", path="status")
     return tuple(TrialStatus(word) for word in words)
-
-
-def _cost(trial: Trial, name: str, larger_is_better: bool) -> float | None:
-    value = trial.metrics.get(name)
-    if value is None or not math.isfinite(value):
-        return None
-    return -value if larger_is_better else value
-
-
-def _dominates(one: Sequence[float | None], other: Sequence[float | None]) -> bool:
-    """Whether ``one`` is at least as low everywhere and lower somewhere."""
-    pairs = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
-    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
 def _said(objective: Mapping[str, Any]) -> str:

@@ -101,7 +101,9 @@ def _set_status(context: Context, status: StudyStatus, done: str, already: str) 
 
 
 def _pause(context: Context, command: Command) -> dict[str, Any]:
-    name = context.lead.fold.spec.name
+    name, status = context.lead.fold.spec.name, context.lead.fold.status
+    if status.is_ended:
+        raise Conflict(f"study '{name}' is {status}: there is nothing to pause")
     return _set_status(context, StudyStatus.PAUSED, "paused by a person", f"study '{name}' is paused already")
 
 

@@ -9,35 +9,30 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
 
 from trialist.core.errors import LeaseLost, StoreBusy, StoreFull, TrialistError
-from trialist.core.events import BudgetChanged, Noted, RunConfigured, StudyStatusChanged, TrialEnded, TrialResumed
-from trialist.core.ports import Clock, Executor, Replier, Scheduler, Searcher, Signal, Sink, Store
+from trialist.core.events import BudgetChanged, Noted, RunConfigured, StudyStatusChanged, TrialResumed
+from trialist.core.ports import Signal
 from trialist.core.records import (
-    Budget,
     Command,
     CommandKind,
     Exhausted,
     Lease,
     Metrics,
     NeedsReply,
-    Params,
     Study,
     Trial,
 )
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.engine import control, guards
+from trialist.engine.assembly import Assembly, RunEnd
 from trialist.engine.clients import Clients
 from trialist.engine.finish import end_paused
 from trialist.engine.heartbeat import Heartbeat
 from trialist.engine.interrupts import Interrupts
 from trialist.engine.keeping import CheckpointKeeper
-from trialist.engine.lead import Batch
 from trialist.engine.outcome import Errand, Leaving
-from trialist.engine.placement import Placement
+from trialist.engine.publisher import Publisher
 from trialist.engine.recover import settle_lost, take_up
 from trialist.engine.replies import Replies
 from trialist.engine.runs import Runs
@@ -47,42 +42,6 @@ COMMIT_EVERY_S = 0.005
 COMMIT_RECORDS = 256
 COMMANDS_EVERY_S = 0.1
 """How often the store is asked for commands, and the longest that ``poll`` waits."""
-STORE_PATIENCE_S = 600.0
-"""How long a store may be away before the engine gives up; what runs goes on meanwhile."""
-
-
-class RunEnd(NamedTuple):
-    """How leading a study ended."""
-
-    study: Study
-    interrupted: bool
-    """Whether Ctrl-C or TERM ended it; it can go on later."""
-
-
-class Assembly(NamedTuple):
-    """All that an engine is made of; a front door puts it together."""
-
-    store: Store
-    searcher: Searcher
-    scheduler: Scheduler
-    executor: Executor
-    placement: Placement
-    clock: Clock
-    workspace: Callable[[Trial], Path]
-    check_params: Callable[[Params], dict[str, Any]]
-    remove_files: Callable[[str], None]
-    replier: Replier | None = None
-    sinks: Sequence[Sink] = ()
-    on_end: Callable[[Trial], None] | None = None
-    """Called on the engine's thread for each ended trial, after its commit."""
-    say: Callable[[str], None] = _log.warning
-    """Tells the person at the terminal something."""
-    timeout_s: float | None = None
-    artifact_budget_bytes: int | None = None
-    configured: RunConfigured | None = None
-    """What this run says of objective, executor and resources; recorded where it is new."""
-    budget: Budget | None = None
-    """What this run says of the budget; recorded where it is new."""
 
 
 class Engine:
@@ -96,8 +55,7 @@ class Engine:
 
     def __init__(self, assembly: Assembly, lease: Lease, study: Study) -> None:
         self._a = assembly
-        self._sinks = list(assembly.sinks)
-        self._ended: list[Trial] = []
+        self._publisher = Publisher(assembly)
         self._lease = lease
         self._lead = take_up(
             store=assembly.store,
@@ -106,7 +64,7 @@ class Engine:
             searcher=assembly.searcher,
             scheduler=assembly.scheduler,
             clock=assembly.clock,
-            after_commit=self._after_commit,
+            after_commit=self._publisher.after_commit,
         )
         checkpoints = assembly.store.checkpoints(study.id)
         live = self._lead.trials
@@ -170,9 +128,8 @@ class Engine:
                     self._replies.close()
                     self._a.executor.close()
         finally:
-            for sink in self._sinks:
-                sink.close()
-        self._call_back()
+            self._publisher.close()
+        self._publisher.call_back(self._lead)
         return RunEnd(self._lead.fold.study(), interrupts.count > 0)
 
     # --- the tick ---
@@ -209,7 +166,7 @@ class Engine:
             self._a.executor.poll(self._poll_timeout(), lambda signal: self._hear(signal, interrupts))
         if self._commit_due():
             self._commit()
-        self._call_back()
+        self._publisher.call_back(self._lead)
         return True
 
     def _poll_timeout(self) -> float:
@@ -366,55 +323,11 @@ class Engine:
         messages = Counter(trial.error.message for trial in page.trials if trial.error is not None)
         return messages.most_common(1)[0][0] if messages else "no reason is known"
 
-    # --- committing ---
+    # --- looking up ---
 
     def _commit(self) -> None:
-        """Commit, waiting out a store that is away or full; what runs goes on meanwhile."""
-        first_error_at: float | None = None
-        delay_s = 0.05
-        while True:
-            try:
-                self._lead.commit()
-                break
-            except (StoreBusy, StoreFull) as error:
-                now = self._a.clock.monotonic()
-                if first_error_at is None:
-                    first_error_at = now
-                    what = "is full" if isinstance(error, StoreFull) else "does not answer"
-                    self._a.say(f"the store {what}; nothing is lost, trying on ({error})")
-                if now - first_error_at > STORE_PATIENCE_S:
-                    raise
-                Interrupts.pause(delay_s)
-                delay_s = min(2.0, delay_s * 2)
-        if first_error_at is not None:
-            away_s = self._a.clock.monotonic() - first_error_at
-            self._lead.emit(Noted(level="warning", message=f"the store was away for {away_s:.0f} s"))
-            self._a.say(f"the store is back after {away_s:.0f} s")
-            self._lead.commit()
+        self._publisher.commit(self._lead)
         self._keeper.sweep()
-
-    def _after_commit(self, batch: Batch) -> None:
-        for event in batch.events:
-            body = event.body
-            if isinstance(body, TrialEnded):
-                self._ended.append(batch.trials[body.trial])
-        for sink in list(self._sinks):
-            try:
-                sink.write(batch.events, batch.trials)
-            except Exception as error:  # noqa: BLE001  a sink can never fail a study
-                self._sinks.remove(sink)
-                self._a.say(f"{type(sink).__name__} is switched off: {error}")
-
-    def _call_back(self) -> None:
-        if self._a.on_end is None:
-            self._ended.clear()
-            return
-        with self._lead.lock:
-            ended, self._ended = self._ended, []
-        for trial in ended:
-            self._a.on_end(trial)
-
-    # --- looking up ---
 
     def _find_trial(self, number: int) -> Trial:
         number = control.check_not_found(number)

@@ -1,0 +1,84 @@
+"""Leading a study in this process: the lease, the parts, the engine. Knows no front door."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from trialist.api.assembling import make_scheduler, make_searcher
+from trialist.core.errors import NotFound, StudyLed
+from trialist.core.events import RunConfigured
+from trialist.core.ports import Clock, Executor, Replier, Sink, Store
+from trialist.core.records import Budget, Lease, Study, Trial
+from trialist.engine.assembly import Assembly, RunEnd
+from trialist.engine.control import check_budget
+from trialist.engine.loop import Engine
+from trialist.engine.placement import Placement, machine_resources, visible_devices
+from trialist.space import SearchSpace
+from trialist.store.holders import holder
+
+LEASE_TTL_S = 30.0
+"""How long a leader may be silent before another process may take over; a dead one on this machine is known at once."""
+
+
+class LeadRequest(NamedTuple):
+    """How a study is to be led; see ``Study.lead``."""
+
+    executor: Executor
+    run_dir: Callable[[Trial], Path]
+    sinks: Sequence[Sink]
+    budget: Budget | None
+    configured: RunConfigured | None
+    timeout_s: float | None
+    on_end: Callable[[Trial], None] | None
+    replier: Replier | None
+    say: Callable[[str], None] | None
+
+
+def lead_study(store: Store, study: Study, space: SearchSpace, request: LeadRequest, clock: Clock) -> RunEnd:
+    """Take the lease, lead the study to its end, and leave the lease; the executor is closed in any case.
+
+    Raises:
+        StudyLed, LeaseLost, StoreError: See ``Study.lead``.
+    """
+    try:
+        if request.budget is not None:
+            check_budget(request.budget)
+        try:
+            lease = store.take_lease(study.id, holder(), LEASE_TTL_S)
+        except StudyLed as error:
+            raise StudyLed(study.name, error.holder) from None
+        try:
+            return _engine(store, lease, space, request, clock).run()
+        finally:
+            store.release_lease(lease)
+    finally:
+        request.executor.close()
+
+
+def _engine(store: Store, lease: Lease, space: SearchSpace, request: LeadRequest, clock: Clock) -> Engine:
+    study = store.find_study(lease.study_id)  # read again: under the lease nobody else changes it
+    if study is None:
+        raise NotFound("study", lease.study_id, store.url)
+    spec = study.spec
+    needs = spec.resources if request.configured is None else request.configured.resources
+    assembly = Assembly(
+        store=store,
+        searcher=make_searcher(spec, space),
+        scheduler=make_scheduler(spec),
+        executor=request.executor,
+        placement=Placement(needs, machine_resources(), visible_devices()),
+        clock=clock,
+        workspace=request.run_dir,
+        check_params=space.check,
+        remove_files=lambda path: shutil.rmtree(path, ignore_errors=True),
+        replier=request.replier,
+        sinks=request.sinks,
+        on_end=request.on_end,
+        timeout_s=request.timeout_s,
+        configured=request.configured,
+        budget=request.budget,
+    )
+    return Engine(assembly if request.say is None else assembly._replace(say=request.say), lease, study)
