@@ -6,10 +6,12 @@ Knows the registry and the training engine's checker; makes nothing.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
 from trialist import registry
 from trialist.config import format_path, iter_paths, set_path
+from trialist.engine.placement import Placement, machine_resources, visible_devices
 from trialist.space import Choice
 from trialist.sweep.plan import Plan
 from trialist.sweep.template import check_command
@@ -23,6 +25,11 @@ def check_names(plan: Plan) -> None:
     registry.load("searcher", plan.searcher)
     if plan.scheduler is not None:
         registry.load("scheduler", plan.scheduler)
+
+
+def check_resources(resources: Mapping[str, float]) -> None:
+    """Raise ConfigError unless this machine has what one run takes."""
+    Placement(resources, machine_resources(), visible_devices())
 
 
 def check_executable(plan: Plan, cwd: Path) -> None:

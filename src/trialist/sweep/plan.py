@@ -19,7 +19,7 @@ from trialist.sweep.options import SweepOptions
 from trialist.sweep.settings import command_of, optimised
 from trialist.sweep.template import TRAINING_COMMAND
 from trialist.sweep.variations import Variation, parse_variations
-from trialist.sweep.walk import Found, reserved, unmarked, walk
+from trialist.sweep.walk import Found, is_whole, reserved, unmarked, walk
 
 MANY_RUNS = 10_000
 """More runs than this are made only where somebody names their number."""
@@ -150,7 +150,7 @@ def _command(tree: Mapping[str, Any], options: SweepOptions) -> tuple[tuple[str,
     if options.command:
         return tuple(options.command), "the command after --"
     if own is not None:
-        return own, "the config's command:"
+        return own, "the config's command"
     return TRAINING_COMMAND, "the built-in TrainingEngine"
 
 
@@ -244,7 +244,7 @@ def _domain(found: Found, notes: list[str]) -> Domain:
         return parse_domain(found.domain, found.path)
     except SpaceError as error:
         # Whoever has a section of their own that happens to say 'type: uniform' must learn the way out.
-        hint = "" if found.domain["type"] == "choice" else " If it is no distribution, keep it as it is with !fixed."
+        hint = "" if is_whole(found.domain) else " If it is no distribution, keep it as it is with !fixed."
         raise ConfigError(f"{error.rule}{hint}", path=error.path) from error
 
 
@@ -280,6 +280,9 @@ def _num_runs(
         return size if asked is None else min(size, asked)
     if asked is None:
         raise ConfigError(f"--search {searcher} makes as many runs as it is told: say how many with --num-trials N.")
+    if size is not None and size < asked:
+        notes.append(f"there are only {size:,} different combinations, so there are no more runs than that.")
+        return size
     return asked
 
 

@@ -5,13 +5,15 @@ A reader of events. Knows no store and no file; rich is loaded with the first ba
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from trialist.core.events import Event, TrialEnded
 from trialist.core.records import Metric, Trial
 from trialist.core.states import TrialStatus
+
+FAILURES_SHOWN = 3
+"""Of how many failed runs the bar says why; the summary names them all."""
 
 
 class Screen(Protocol):
@@ -36,30 +38,29 @@ class Tally:
         self.ended = 0
         self.failed = 0
         self.best: float | None = None
-        self._before = 0
-        self._began = time.monotonic()
+        self._seconds = 0.0
+        """Time that ended runs took, added up."""
 
     def restore(self, trials: Sequence[Trial]) -> None:
-        """Count what ended in an earlier run of the sweep; it says nothing about how long the rest will take."""
+        """Count what ended before the sweep was taken up again."""
         for trial in trials:
             if trial.status.is_terminal:
                 self.add(trial)
-        self._before = self.ended
 
     def add(self, trial: Trial) -> None:
         self.ended += 1
+        self._seconds += trial.seconds
         self.failed += trial.status is TrialStatus.FAILED
         if self.metric is None or not trial.status.counts or trial.value is None:
             return
         if self.best is None or self.metric.mode.better(trial.value, self.best):
             self.best = trial.value
 
-    def left_s(self, now: float) -> float | None:
-        """Seconds until the last run ends, at the pace so far; ``None`` while there is no pace."""
-        here = self.ended - self._before
-        if here <= 0:
+    def left_s(self) -> float | None:
+        """Seconds until the last run ends, if the rest take as long as those so far; ``None`` before the first has ended."""
+        if not self.ended:
             return None
-        return max(0.0, (self.total - self.ended) * (now - self._began) / here)
+        return max(0, self.total - self.ended) * self._seconds / self.ended / self.jobs
 
     def words(self) -> str:
         """The state in a few words, for the bar and for lines."""
@@ -101,7 +102,7 @@ class Lines:
             parts.append(f"{tally.metric.name}={trial.value:.6g}")
         parts.append(self._name_of(trial))
         state = tally.words()
-        left = tally.left_s(time.monotonic())
+        left = tally.left_s()
         if left is not None and tally.ended < tally.total:
             state = ", ".join(filter(None, [state, f"about {duration(left)} left"]))
         return "  ".join([*parts, f"({state})"]) if state else "  ".join(parts)
@@ -113,12 +114,13 @@ class Lines:
 class Bar:
     """A progress bar over the runs. A sink, and a context: the bar is there while it is open."""
 
-    def __init__(self, tally: Tally, screen: Any) -> None:
+    def __init__(self, tally: Tally, screen: Any, name_of: Callable[[Trial], str]) -> None:
         """A bar on a rich console."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         self._tally = tally
-        self._screen = screen
+        self._name_of = name_of
+        self._shown = 0
         self._progress = Progress(
             SpinnerColumn(),
             MofNCompleteColumn(),
@@ -141,12 +143,21 @@ class Bar:
     def write(self, events: Sequence[Event], trials: Mapping[int, Trial]) -> None:
         for event in events:
             if isinstance(event.body, TrialEnded):
-                self._tally.add(trials[event.body.trial])
+                trial = trials[event.body.trial]
+                self._tally.add(trial)
+                self._tell_failure(trial)
         self._show()
+
+    def _tell_failure(self, trial: Trial) -> None:
+        """The first failures are worth a line at once: they may be a reason to press Ctrl-C."""
+        if trial.error is None or self._shown >= FAILURES_SHOWN:
+            return
+        self._shown += 1
+        self.say(f"failed: {self._name_of(trial)}\n        {trial.error.message}")
 
     def _show(self) -> None:
         tally = self._tally
-        left = tally.left_s(time.monotonic())
+        left = tally.left_s()
         self._progress.update(
             self._task,
             completed=tally.ended,

@@ -78,7 +78,11 @@ def _facts(plan: Plan, prefix: str | None, width: int) -> Iterator[str]:
         yield from _fact("", f"({plan.command_why}{how_many})", width)
     else:
         yield from _fact("Runs", "nothing: --no-execute makes directories and configs only", width)
-    yield from _fact("Directories", _short(directory_example(plan, prefix), width - _LABEL), width)
+    yield from _fact(
+        "Directory" if plan.num_runs == 1 else "Directories",
+        _short(directory_example(plan, prefix), width - _LABEL),
+        width,
+    )
     if plan.execute:
         yield from _fact("Leaderboard", _sorted_by(plan), width)
     if plan.scheduler is not None:

@@ -22,7 +22,7 @@ from trialist.core.records import Study as StudyRow
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.execute.command import CommandExecutor
 from trialist.store.locate import open_store
-from trialist.sweep.checks import check_executable, check_names
+from trialist.sweep.checks import check_executable, check_names, check_resources
 from trialist.sweep.layout import check_prefix, claimed_stem
 from trialist.sweep.leaderboard import Leaderboard
 from trialist.sweep.making import RunMaker
@@ -99,7 +99,13 @@ def prepare(options: SweepOptions, cwd: Path) -> Prepared:
     check_names(plan)
     if plan.execute:
         check_executable(plan, cwd)
+        check_resources(resources_of(options))
     return Prepared(plan, document, cwd)
+
+
+def resources_of(options: SweepOptions) -> dict[str, float]:
+    """What one run takes of the machine."""
+    return {} if options.gpus_per_run is None else {"gpu": options.gpus_per_run}
 
 
 def execute(prepared: Prepared, options: SweepOptions, screen: Screen) -> Finished:
@@ -149,7 +155,7 @@ def execute(prepared: Prepared, options: SweepOptions, screen: Screen) -> Finish
                     config=record.to_json(),
                     objective={"command": list(plan.command)},
                     executor=Spec(name=CommandExecutor.name),
-                    resources={} if options.gpus_per_run is None else {"gpu": options.gpus_per_run},
+                    resources=resources_of(options),
                 )
                 Leaderboard(record.paths, plan.metric).write(record.files.leaderboard)
     return _lead(study, record, options, screen, document=document)
@@ -288,7 +294,7 @@ def _total(study: Study, budget: Budget) -> int:
 def _view(tally: Tally, options: SweepOptions, screen: Screen, name_of: Callable[[Trial], str]) -> Bar | Lines | Silent:
     if options.quiet or options.json:
         return Silent(tally, lambda text: None if options.json else _print(screen, text))
-    return Bar(tally, screen) if screen.is_terminal else Lines(tally, screen, name_of)
+    return Bar(tally, screen, name_of) if screen.is_terminal else Lines(tally, screen, name_of)
 
 
 # --- printing ----------------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def optimised(tree: Mapping[str, Any], metric: str | None, mode: str | None) -> 
     Raises:
         ConfigError: ``mode`` is neither min nor max, or nothing says which way the metric is better.
     """
-    name, whence = (metric, "--metric") if metric is not None else (_name(tree), "metric: in the config")
+    name, whence = (metric, "--metric") if metric is not None else (_name(tree), "the config's metric")
     if name is None:
         if mode is not None:
             raise ConfigError("--mode says which way a metric is better, and there is none: give --metric NAME too.")
@@ -78,9 +78,9 @@ def optimised(tree: Mapping[str, Any], metric: str | None, mode: str | None) -> 
     word = _unmarked(tree.get("mode")) if tree.get("metric") is not None else None
     own = None if word is None else _mode(word, "", "mode")
     if mode is not None:
-        return Optimised(Metric(name=name, mode=_mode(mode, "--mode ", "")), f"{whence}, and --mode")
+        return Optimised(Metric(name=name, mode=_mode(mode, "--mode ", "")), f"{whence} and --mode")
     if own is not None and metric in (None, _name(tree)):
-        return Optimised(Metric(name=name, mode=own), f"{whence}, and mode:")
+        return Optimised(Metric(name=name, mode=own), f"{whence} and mode")
     inferred = infer_mode(name)
     if inferred is None:
         raise ConfigError(

@@ -13,6 +13,7 @@ Knows trees, not files or search spaces: whether a distribution's bounds make se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -101,11 +102,13 @@ def distinct(path: str, values: Sequence[Any]) -> tuple[list[Any], tuple[Any, ..
     """The values in order, each once, and those that came again.
 
     Raises:
-        SpaceError: A value is none that a run can have.
+        ConfigError, SpaceError: A value is none that a run can have.
     """
     once: dict[Hashable, Any] = {}
     repeated: dict[Hashable, Any] = {}
     for index, value in enumerate(values):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{value} is no number that can be tried; text goes in quotes.", path=f"{path}.{index}")
         with at(f"{path}.{index}"):
             plain = as_json(value)
         (repeated if (key := identity(plain)) in once else once).setdefault(key, plain)
@@ -123,6 +126,13 @@ def unmarked(node: Any) -> Any:
     return node
 
 
+def is_whole(node: Mapping[str, Any]) -> bool:
+    """Whether a mapping has a distribution's own keys and no others, so that nobody can have meant anything else."""
+    return set(map(str, node)) <= _DISTRIBUTION_KEYS and bool(
+        _BOUNDS & node.keys() or isinstance(node.get("values"), list)
+    )
+
+
 def _check_not_nearly(keys: Path, node: Mapping[str, Any]) -> None:
     """Refuse a mapping that was clearly meant as a distribution: a misspelt one would pass unseen into every run.
 
@@ -130,9 +140,7 @@ def _check_not_nearly(keys: Path, node: Mapping[str, Any]) -> None:
     one of ours with a slip in it: ``{type: hard, min: 0, max: 1}`` is somebody's own.
     """
     name = node.get("type")
-    if not isinstance(name, str) or not set(map(str, node)) <= _DISTRIBUTION_KEYS:
-        return
-    if not (_BOUNDS & node.keys() or isinstance(node.get("values"), list)):
+    if not isinstance(name, str) or not is_whole(node):
         return
     plain = name.strip().lower()
     bare = plain.replace("_", "").replace("-", "")
