@@ -37,9 +37,8 @@ def dump_text(data: Any) -> str:
     Raises:
         ConfigError: It holds what is no YAML data; names the path.
     """
-    if isinstance(data, Mapping) and data:
-        return "".join(f"{line}\n" for line in _block(data, "", ()))
-    if isinstance(data, list | tuple) and data and len(flow(data)) > _WIDTH:
+    block = isinstance(data, Mapping) or (isinstance(data, list | tuple) and len(flow(data)) > _WIDTH)
+    if block and _stands_in_block(data):
         return "".join(f"{line}\n" for line in _block(data, "", ()))
     return flow(data) + "\n"
 
@@ -63,8 +62,9 @@ def _block(data: Any, indent: str, path: Path) -> list[str]:
     for key, item in pairs:
         inner = (*path, str(key))
         lead = f"{indent}{_key(key, path)}:" if isinstance(data, Mapping) else f"{indent}-"
-        nested = isinstance(item, Mapping | list | tuple) and item
-        if nested and (isinstance(item, Mapping) or len(line := flow(item, inner)) > _WIDTH or "{" in line):
+        if _stands_in_block(item) and (
+            isinstance(item, Mapping) or len(line := flow(item, inner)) > _WIDTH or "{" in line
+        ):
             below = _block(item, indent + "  ", inner)
             if isinstance(data, Mapping):
                 lines += [lead, *below]
@@ -73,6 +73,13 @@ def _block(data: Any, indent: str, path: Path) -> list[str]:
         else:
             lines.append(f"{lead} {flow(item, inner)}")
     return lines
+
+
+def _stands_in_block(value: Any) -> bool:
+    """Whether a value can be written over several lines: a collection that is not empty and has no overlong key."""
+    if isinstance(value, Mapping):
+        return bool(value) and all(len(str(key)) < _LONG_KEY for key in value)
+    return isinstance(value, list | tuple) and bool(value)
 
 
 def _key(key: Any, path: Path) -> str:

@@ -224,9 +224,10 @@ def _refuse_twins(options: tuple[Any, ...]) -> None:
 def disjoint(a: Domain, b: Domain) -> bool:
     """Whether no value is of both; may be False for two that are, never True for two that are not."""
     if isinstance(a, Group) and isinstance(b, Group):
-        if a.params.keys() != b.params.keys():
-            return True
-        return any(disjoint(domain, b.params[key]) for key, domain in a.params.items())
+        # Fixed values may be left out of params, so a name tells branches apart only where it must be given.
+        told = [key for one, other in ((a, b), (b, a)) for key in one.params if _must_be_given(one, key, other)]
+        common = [key for key in a.params if key in b.params]
+        return bool(told) or any(disjoint(a.params[key], b.params[key]) for key in common)
     if isinstance(a, Group) or isinstance(b, Group):
         group, other = (a, b) if isinstance(a, Group) else (b, a)
         if isinstance(other, Choice):
@@ -247,6 +248,10 @@ def disjoint(a: Domain, b: Domain) -> bool:
     if isinstance(a, Float | Int) and isinstance(b, Float | Int):
         return a.high < b.low or b.high < a.low
     return False
+
+
+def _must_be_given(group: Group, key: str, other: Group) -> bool:
+    return key not in other.params and not isinstance(group.params[key], Fixed)
 
 
 def _fixed_agree(group: Group, value: dict[str, Any]) -> bool:

@@ -132,15 +132,14 @@ class Float(Scalar):
     def check(self, value: Any, path: str = "") -> float:
         with at(path):
             number = as_float(value, "the value")
-            if not self.low <= number <= self.high:
-                raise SpaceError("", f"must be from {self.low!r} to {self.high!r}; got {number!r}.")
-            if self.q is None:
-                return number
-            near = self.scale.nearest(number)
             # What was computed as 0.1 * 3 is 0.3; half a step away it is another value.
-            if abs(near - number) > max(1e-9 * self.q, 4 * math.ulp(number)):
+            slack = 0.0 if self.q is None else min(max(1e-9 * self.q, 4 * math.ulp(number)), self.q / 4)
+            if not self.low - slack <= number <= self.high + slack:
+                raise SpaceError("", f"must be from {self.low!r} to {self.high!r}; got {number!r}.")
+            near = float(self.scale.nearest(number))
+            if abs(near - number) > slack:
                 raise SpaceError("", f"must be {self.low!r} plus a multiple of {self.q!r}; got {number!r}.")
-            return float(near)
+            return near
 
     def to_json(self) -> dict[str, Any]:
         kind = ("q" if self.q is not None else "") + ("log" if self.log else "") + "uniform"
@@ -250,7 +249,9 @@ class Group(Domain):
                 raise SpaceError(
                     "", f"'{key}' is {short(domain)}, which is no domain: give Float, Int, Choice, Fixed or Group."
                 )
-        object.__setattr__(self, "params", dict(self.params))
+        # An empty mapping is a value like any other, so it has a path and survives JSON as one.
+        params = {key: Fixed({}) if isinstance(d, Group) and not d.params else d for key, d in self.params.items()}
+        object.__setattr__(self, "params", params)
 
     @cached_property
     def _sizes(self) -> tuple[tuple[str, Domain, int], ...] | None:

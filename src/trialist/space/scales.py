@@ -20,7 +20,7 @@ from typing import Any
 from trialist.core.errors import SpaceError
 
 MAX_CELLS = 2**53
-"""More steps than this between two floats are no steps but the floats themselves."""
+"""More steps than this between two floats are the floats themselves."""
 
 _MAX_LOG = math.log(sys.float_info.max)
 
@@ -186,9 +186,9 @@ def decimal_cells(low: float, high: float, step: float) -> Cells:
     unit = 10**-exponent
     bottom, top, width = (_scaled(value, exponent) for value in decimals)
     size = (top - bottom) // width + 1
-    if size > MAX_CELLS:
+    if size > MAX_CELLS or (size > 1 and step < math.ulp(max(abs(low), abs(high)))):
         raise SpaceError(
-            "", f"q={step!r} is too fine: it gives more than 2**53 values from {low!r} to {high!r}; leave it out."
+            "", f"q={step!r} is too fine: floats from {low!r} to {high!r} do not tell such steps apart; leave it out."
         )
     return Cells(bottom, width, size, unit)
 
