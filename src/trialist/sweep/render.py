@@ -21,14 +21,23 @@ _LEAST = 30
 _LABEL = 13
 
 
-def render(plan: Plan, *, prefix: str | None = None, width: int = 80) -> str:
-    """The plan, at most ``width`` columns wide but for words that are longer."""
+def render(plan: Plan, *, prefix: str | None = None, width: int = 80, obstacle: str = "") -> str:
+    """The plan, at most ``width`` columns wide but for words that are longer.
+
+    Args:
+        plan: What to show.
+        prefix: Of the directories, where one was given.
+        width: Columns.
+        obstacle: Why it cannot be executed as it is.
+    """
     lines = [*_wrapped(f"{plan.source}: {headline(plan)}", "", "", width), ""]
     if plan.params:
         lines += [*_table(plan, width), ""]
     lines += _facts(plan, prefix, width)
     for note in plan.notes:
         lines += _wrapped(note, "Note: ", "      ", width)
+    if obstacle:
+        lines += ["", *_wrapped(f"This cannot be executed as it is: {obstacle}", "", "", width)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -91,7 +100,13 @@ def _facts(plan: Plan, prefix: str | None, width: int) -> Iterator[str]:
 
 def command_text(command: Sequence[str]) -> str:
     """A command to be read: quoted where a word would not be seen as one, braces left alone."""
-    return " ".join(shlex.quote(word) if not word or set(word) & set(" \t\n'\"\\") else word for word in command)
+    return " ".join(_quoted(word) for word in command)
+
+
+def _quoted(word: str) -> str:
+    if word and not set(word) & set(" \t\n'\"\\"):
+        return word
+    return f'"{word}"' if "'" in word and not set(word) & set('"\\') else shlex.quote(word)
 
 
 def _fact(label: str, text: str, width: int) -> list[str]:

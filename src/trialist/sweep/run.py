@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from trialist.api.opening import create_study, load_study
 from trialist.api.study import Study
 from trialist.config import Document, load_yaml
-from trialist.core.errors import ConfigError, StudyExists
+from trialist.core.errors import ConfigError, StudyExists, TrialistError
 from trialist.core.records import Budget, Spec, Trial
 from trialist.core.records import Study as StudyRow
 from trialist.core.states import StudyStatus, TrialStatus
@@ -32,7 +32,7 @@ from trialist.sweep.progress import Bar, Lines, Screen, Silent, Tally
 from trialist.sweep.record import SweepRecord
 from trialist.sweep.recorder import Recorder
 from trialist.sweep.render import plan_json, render
-from trialist.sweep.summary import Ended, failures, summary, summary_json
+from trialist.sweep.summary import Ended, summary, summary_json
 from trialist.sweep.unexecuted import depends_on_results, make_directories
 
 RUNS = "runs"
@@ -72,10 +72,11 @@ def run_sweep(options: SweepOptions, screen: Screen) -> int:
     cwd = Path.cwd()
     if options.resume is not None:
         return conclude(resume(options, cwd, screen), options, screen, cwd)
-    prepared = prepare(options, cwd)
     if options.plan:
-        _show_plan(prepared.plan, options, screen)
+        prepared = plan_of(options, cwd)
+        _show_plan(prepared.plan, options, screen, _obstacle(prepared, options))
         return 0
+    prepared = prepare(options, cwd)
     if not options.execute:
         directories = make_directories(prepared.plan, prepared.document, cwd / RUNS, options)
         _show_directories(directories, options, screen, cwd)
@@ -85,11 +86,11 @@ def run_sweep(options: SweepOptions, screen: Screen) -> int:
     return conclude(execute(prepared, options, screen), options, screen, cwd)
 
 
-def prepare(options: SweepOptions, cwd: Path) -> Prepared:
-    """Read, plan and look over, so that whatever is wrong is said before a directory is made.
+def plan_of(options: SweepOptions, cwd: Path) -> Prepared:
+    """Read the config and plan.
 
     Raises:
-        TrialistError: Something is wrong.
+        TrialistError: The config, or what is asked of it, is wrong.
     """
     options.check()
     check_prefix(options.run_prefix)
@@ -97,10 +98,29 @@ def prepare(options: SweepOptions, cwd: Path) -> Prepared:
     document = load_yaml(path)
     plan = make_plan(document.marked, options, source=document.file, line_of=document.line_of)
     check_names(plan)
-    if plan.execute:
-        check_executable(plan, cwd)
-        check_resources(resources_of(options))
     return Prepared(plan, document, cwd)
+
+
+def prepare(options: SweepOptions, cwd: Path) -> Prepared:
+    """Plan, and look over what is to be executed, so that whatever is wrong is said before a directory is made.
+
+    Raises:
+        TrialistError: Something is wrong.
+    """
+    prepared = plan_of(options, cwd)
+    if prepared.plan.execute:
+        check_executable(prepared.plan, cwd)
+        check_resources(resources_of(options))
+    return prepared
+
+
+def _obstacle(prepared: Prepared, options: SweepOptions) -> str:
+    """Why a plan cannot be executed; it is worth seeing all the same, on another machine's behalf for one."""
+    try:
+        prepare(options, prepared.cwd)
+    except TrialistError as error:
+        return str(error)
+    return ""
 
 
 def resources_of(options: SweepOptions) -> dict[str, float]:
@@ -309,11 +329,11 @@ def _print_json(screen: Screen, data: Any) -> None:
     _print(screen, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def _show_plan(plan: Plan, options: SweepOptions, screen: Screen) -> None:
+def _show_plan(plan: Plan, options: SweepOptions, screen: Screen, obstacle: str = "") -> None:
     if options.json:
-        _print_json(screen, plan_json(plan))
+        _print_json(screen, {**plan_json(plan), "obstacle": obstacle})
     else:
-        _print(screen, render(plan, prefix=options.run_prefix, width=screen.width))
+        _print(screen, render(plan, prefix=options.run_prefix, width=screen.width, obstacle=obstacle))
 
 
 def _show_directories(directories: list[Path], options: SweepOptions, screen: Screen, cwd: Path) -> None:
@@ -332,8 +352,6 @@ def conclude(finished: Finished, options: SweepOptions, screen: Screen, cwd: Pat
     again = f"trialist sweep --resume {ended.files.stem}" + (f" --store {options.store}" if options.store else "")
     if options.json:
         _print_json(screen, summary_json(ended, ended.leaderboard.metric))
-    elif not options.quiet:
+    else:
         _print(screen, summary(ended, width=screen.width, again=again, here=cwd))
-    elif finished.exit_code:
-        _print(screen, failures(ended, width=screen.width, again=again))
     return finished.exit_code

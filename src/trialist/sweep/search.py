@@ -119,7 +119,8 @@ class HyperParamSearch:
         screen = Console()
         finished = execute_sweep(prepared, options, screen)
         self._leaderboard = finished.ended.leaderboard
-        conclude(finished, options, screen, cwd)
+        if not quiet:
+            conclude(finished, options, screen, cwd)
         if finished.ended.interrupted:
             raise KeyboardInterrupt
         return [path.relative_to(cwd) for path in finished.directories]

@@ -86,9 +86,8 @@ def optimised(tree: Mapping[str, Any], metric: str | None, mode: str | None) -> 
         raise ConfigError(
             f"the name '{name}' does not tell whether smaller or larger is better: say --mode min or --mode max."
         )
-    return Optimised(
-        Metric(name=name, mode=inferred), f"{whence}; its name says that {_said(inferred)}, --mode says otherwise"
-    )
+    why = f"{whence}; going by its name {_said(inferred)}, else give --mode"
+    return Optimised(Metric(name=name, mode=inferred), why)
 
 
 def infer_mode(name: str) -> Mode | None:

@@ -57,21 +57,10 @@ def summary(ended: Ended, *, width: int, again: str, here: Path) -> str:
         lines += _best(ended, shown, here)
     if rows:
         lines.append(f"Leaderboard: {_shown(ended.files.leaderboard, here)}")
-    trouble = failures(ended, width=width, again=again)
-    lines += ["", trouble] if trouble else []
-    if rows and not ended.interrupted:
-        lines += ["", f"See more: trialist show {ended.files.stem}"]
-    return "\n".join(lines)
-
-
-def failures(ended: Ended, *, width: int, again: str) -> str:
-    """What a person must know even where quiet was asked for: the failed runs, and how to go on; empty where all is well."""
-    lines = []
     failed = ended.leaderboard.failed()
     if failed:
-        lines += [*_failures(failed, ended.files, width), f"Try them again: trialist retry {ended.files.stem}"]
-    if ended.interrupted:
-        lines += [*([""] if lines else []), f"Go on with it: {again}"]
+        lines += ["", *_failures(failed, ended.files, width)]
+    lines += ["", f"Go on with it: {again}" if ended.interrupted else f"See more: trialist show {ended.files.stem}"]
     return "\n".join(lines)
 
 
@@ -90,8 +79,8 @@ def _best(ended: Ended, rows: Sequence[Row], here: Path) -> list[str]:
     if board.metric is not None:
         if not first.ranks:
             told = [name for name in board.metric_names() if name != board.metric.name]
-            also = f" They told {', '.join(told[:6])}." if told else ""
-            return [f"No run told '{board.metric.name}', so nothing is the best.{also}"]
+            also = f" They told {', '.join(told[:6])}: --metric takes one of these." if told else ""
+            return [f"No run told '{board.metric.name}', so none is the best.{also}"]
         settings = ", ".join(
             f"{tail}={value_text(first.params[path])}" for path, tail in _named(board) if path in first.params
         )
@@ -123,7 +112,7 @@ def _top(board: Leaderboard, rows: Sequence[Row], width: int) -> list[str]:
         columns.append(("status", lambda _, row: row.status.value))
     columns += [(name, _metric(name)) for name in names[1:]]
     table = [[title, *(cell(place, row) for place, row in enumerate(rows[:TOP], start=1))] for title, cell in columns]
-    lines = fit_columns(table, width)
+    lines = fit_columns([column for column in table if any(column[1:])], width)
     if len(rows) > TOP:
         lines.append(f"… and {len(rows) - TOP} more")
     return lines
