@@ -18,6 +18,7 @@ from trialist.core.events import (
     CommandRefused,
     Event,
     Reported,
+    RunConfigured,
     TrialEnded,
 )
 from trialist.core.ports import Commit
@@ -46,6 +47,7 @@ class Batch:
         self._checkpoints: list[rows.Row] = []
         self._freed: list[rows.Row] = []
         self._answers: list[rows.Row] = []
+        self._specs: list[rows.Row] = []
         self._add_trials(commit)
         seq = commit.study.seq - len(commit.events)
         for event in commit.events:
@@ -54,6 +56,8 @@ class Batch:
                 raise InternalError(f"an event has seq {event.seq} where {seq} is due: {event}")
             self._events.append((sid, seq, event.at, event.kind, rows.event_body(event)))
             self._derive(event)
+            if isinstance(event.body, RunConfigured):
+                self._specs = [(rows.spec_text(commit.study.spec), sid)]
 
     def _add_trials(self, commit: Commit) -> None:
         sid, sign = self._sid, sign_of(commit.study.spec)
@@ -124,6 +128,7 @@ class Batch:
         _many(cursor, sql(statements.insert_checkpoint), self._checkpoints)
         _many(cursor, sql(statements.delete_checkpoint), self._freed)
         _many(cursor, sql(statements.answer_command), self._answers)
+        _many(cursor, sql(statements.update_spec), self._specs)
 
     def _write_reports(self, cursor: Cursor, sql: Statements) -> None:
         """Insert them all; only if that leaves some out is it worth looking for steps that had a report already."""

@@ -98,6 +98,10 @@ def insert_spec() -> Insert:
     return specs.insert().values(_all(specs))
 
 
+def update_spec() -> Update:
+    return specs.update().where(specs.c.sid == _b("sid_")).values(spec=_b("spec"))
+
+
 def study_by(column: str) -> Select[Any]:
     """By ``name`` or ``id``."""
     joined = studies.join(specs, specs.c.sid == studies.c.sid)

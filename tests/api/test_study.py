@@ -1,0 +1,385 @@
+"""The study handle: what a notebook does with it."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import trialist
+from trialist.core.errors import (
+    ConfigError,
+    Conflict,
+    NotFound,
+    ObjectiveError,
+    SpaceError,
+    StudyExists,
+    StudyLed,
+    StudyMismatch,
+    UnknownName,
+    UserError,
+)
+from trialist.core.events import RunConfigured, TrialEnded
+
+SPACE = {
+    "lr": {"type": "loguniform", "low": 1e-5, "high": 1e-1},
+    "depth": {"type": "randint", "low": 1, "high": 4},
+}
+
+
+def distance(lr, depth):
+    return abs(math.log10(lr) + 3) + depth
+
+
+@pytest.fixture
+def store(tmp_path):
+    return f"sqlite:///{tmp_path}/trials.db"
+
+
+@pytest.fixture
+def study(store):
+    return trialist.create_study("digits", SPACE, metric="loss", mode="min", seed=3, store=store)
+
+
+def test_run_then_read_everything(study):
+    study.run(distance, num_trials=12)
+    trials = study.trials()
+    assert [t.number for t in trials] == list(range(12))
+    assert study.status == "completed"
+    assert study.best_value == min(t.value for t in trials)
+    assert study.best_trial.value == study.best_value
+    assert study.best_params == study.best_trial.params
+    assert [t.value for t in study.top(3)] == sorted(t.value for t in trials)[:3]
+    assert len(study.trials(status="completed")) == 12
+    assert study.trials(status=["failed", "stopped"]) == []
+    frame = study.dataframe()
+    assert list(frame["number"]) == list(range(12))
+    assert list(frame["params.lr"]) == [t.params["lr"] for t in trials]
+    first = trials[0]
+    assert (first.source, first.parent, first.error, first.logs) == ("random", None, None, "")
+    assert first.seconds >= 0
+    assert first.started_at is not None
+    ends = list(study.events(kinds=[TrialEnded]))
+    assert [event.body.trial for event in ends] == list(range(12))
+
+
+def test_equal_seeds_give_equal_studies_and_other_seeds_do_not(tmp_path):
+    params = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        study = trialist.create_study(name, SPACE, metric="loss", mode="min", seed=seed, store="memory")
+        study.run(distance, num_trials=5)
+        params.append([t.params for t in study.trials()])
+    assert params[0] == params[1] != params[2]
+
+
+def test_resume_goes_on_up_to_the_total(study, store):
+    study.run(distance, num_trials=4)
+    again = trialist.create_study("digits", SPACE, metric="loss", mode="min", seed=3, store=store, resume=True)
+    again.run(distance, num_trials=7)
+    assert len(study.trials()) == 7
+    assert trialist.load_study("digits", store=store).id == study.id
+    again.run(distance, num_trials=7)
+    assert len(study.trials()) == 7
+
+
+def test_a_name_is_taken_once(study, store):
+    with pytest.raises(StudyExists, match="resume=True"):
+        trialist.create_study("digits", SPACE, metric="loss", mode="min", store=store)
+
+
+def test_resumed_with_other_settings_shows_the_difference(study, store):
+    other = {**SPACE, "depth": {"type": "randint", "low": 1, "high": 8}}
+    with pytest.raises(StudyMismatch) as caught:
+        trialist.create_study(
+            "digits", other, metric="acc", mode="max", seed=4, searcher="sobol", store=store, resume=True
+        )
+    text = str(caught.value)
+    assert set(caught.value.differences) == {"space.depth", "metric", "seed", "searcher"}
+    assert "1 … 4" in text
+    assert "1 … 8" in text
+    assert "loss (min)" in text
+    assert "acc (max)" in text
+
+
+def another(trial):
+    return 0.0
+
+
+def test_resumed_with_another_objective_is_refused(study):
+    study.run(distance, num_trials=2)
+    with pytest.raises(StudyMismatch, match="another"):
+        study.run(another, num_trials=4)
+    assert len(study.trials()) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"name": ""}, ConfigError, "name"),
+        ({"name": "a/b"}, ConfigError, "'/'"),
+        ({"mode": None}, ConfigError, "'min' or 'max'"),
+        ({"mode": "minimise"}, ConfigError, "minimise"),
+        ({"metric": None}, ConfigError, "metric"),
+        ({"metric": ["a", "a"], "mode": ["min", "min"]}, ConfigError, "twice"),
+        ({"searcher": "tpee"}, UnknownName, "searcher"),
+        ({"searcher": "radom"}, UnknownName, "'random'"),
+        ({"searcher": {"name": "random", "n": 3}}, UserError, "random"),
+        ({"scheduler": "ahsa"}, UnknownName, "'asha'"),
+        ({"scheduler": {"name": "asha", "eta": 0}}, UserError, "eta"),
+        ({"seed": "x"}, ConfigError, "seed"),
+        ({"space": {"lr": {"type": "loguniform", "low": 0, "high": 1}}}, SpaceError, "lr"),
+        ({"space": 3}, SpaceError, "int"),
+        ({"store": "sqlit:///x.db"}, UserError, "sqlite"),
+    ],
+)
+def test_what_is_wrong_is_said_and_no_study_is_made(store, given, error, words):
+    args = {"name": "x", "space": SPACE, "metric": "loss", "mode": "min", "store": store} | given
+    with pytest.raises(error, match=words):
+        trialist.create_study(args.pop("name"), args.pop("space"), **args)
+    assert trialist.list_studies(store=store) == []
+
+
+def test_unknown_study_offers_the_nearest(study, store):
+    with pytest.raises(NotFound, match="'digits'"):
+        trialist.load_study("digist", store=store)
+    with pytest.raises(NotFound, match="99"):
+        study.trial(99)
+
+
+def test_list_and_delete(study, store):
+    trialist.create_study("other", SPACE, metric="loss", mode="min", store=store)
+    assert [s.name for s in trialist.list_studies(store=store)] == ["other", "digits"]
+    assert [s.name for s in trialist.list_studies(store=store, search="DIG")] == ["digits"]
+    trialist.delete_study("digits", store=store)
+    assert [s.name for s in trialist.list_studies(store=store)] == ["other"]
+    with pytest.raises(NotFound):
+        study.trials() and study.row
+    with pytest.raises(ConfigError, match="runing"):
+        trialist.list_studies(store=store, status="runing")
+
+
+def test_ask_and_tell(study):
+    first, second = study.ask(), study.ask()
+    assert (first.number, second.number) == (0, 1)
+    assert first.params != second.params
+    assert first.status == "running"
+    assert first.report(step=1, loss=0.9) == "continue"
+    study.tell(first, 0.3)
+    study.tell(second, {"loss": 0.2, "acc": 0.9})
+    third = study.ask()
+    study.tell(third, error="CUDA out of memory")
+    assert [t.status for t in study.trials()] == ["completed", "completed", "failed"]
+    assert study.best_value == 0.2
+    with pytest.raises(Conflict, match="never changes"):
+        study.tell(first, 0.1)
+    with pytest.raises(ObjectiveError, match="number"):
+        study.tell(study.ask(), "good")
+    study.tell(3, math.nan)
+    assert study.trial(3).status == "failed"
+    assert "finite" in study.trial(3).error.message
+
+
+def test_enqueued_params_come_first(study):
+    trial = study.enqueue({"lr": 1e-3, "depth": 2})
+    assert trial.status == "waiting"
+    study.run(distance, num_trials=3)
+    assert study.trial(0).params == {"lr": 1e-3, "depth": 2}
+    assert [t.source for t in study.trials()] == ["enqueue", "random", "random"]
+    with pytest.raises(SpaceError, match="depth"):
+        study.enqueue({"lr": 1e-3, "depth": 9})
+    with pytest.raises(SpaceError, match="dept"):
+        study.enqueue({"lr": 1e-3, "dept": 1})
+
+
+def test_ask_hands_out_exactly_what_run_would_have(store):
+    ran = trialist.create_study("ran", SPACE, metric="loss", mode="min", seed=9, store="memory")
+    ran.run(distance, num_trials=6)
+    asked = trialist.create_study("asked", SPACE, metric="loss", mode="min", seed=9, store=store)
+    for _ in range(6):
+        trial = asked.ask()
+        asked.tell(trial, distance(**trial.params))
+    assert [(t.params, t.value) for t in ran.trials()] == [(t.params, t.value) for t in asked.trials()]
+
+
+ASK = """
+import math, sys, trialist
+study = trialist.load_study("digits", store=sys.argv[1])
+for _ in range(10):
+    trial = study.ask()
+    study.tell(trial, abs(math.log10(trial.params["lr"]) + 3) + trial.params["depth"])
+"""
+
+
+def test_processes_that_ask_at_one_time_share_the_numbers(study, store):
+    workers = [subprocess.Popen([sys.executable, "-c", ASK, store]) for _ in range(3)]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+    trials = study.trials()
+    assert [t.number for t in trials] == list(range(30))
+    assert {t.status for t in trials} == {"completed"}
+    again = trialist.create_study("again", SPACE, metric="loss", mode="min", seed=3, store="memory")
+    again.run(distance, num_trials=30)
+    assert [t.params for t in trials] == [t.params for t in again.trials()]
+
+
+def test_threads_share_a_handle(study):
+    def work():
+        for _ in range(10):
+            trial = study.ask()
+            study.tell(trial, distance(**trial.params))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [t.number for t in study.trials(status="completed")] == list(range(40))
+
+
+def test_asking_while_another_thread_runs_goes_through_the_leader(study):
+    inside, go = threading.Event(), threading.Event()
+
+    def objective(trial):
+        inside.set()
+        for step in range(200):
+            trial.report(step=step, loss=1.0)
+            if go.wait(0.02):
+                break
+        return 0.5
+
+    runner = threading.Thread(target=lambda: study.run(objective, num_trials=1))
+    runner.start()
+    assert inside.wait(20)
+    trial = study.ask()
+    assert trial.number == 1
+    study.tell(trial, 0.25)
+    go.set()
+    runner.join(30)
+    assert study.best_value == 0.25
+    assert study.status == "completed"
+
+
+def test_a_second_leader_is_told_who_leads(study):
+    inside, go = threading.Event(), threading.Event()
+
+    def objective(lr, depth):
+        inside.set()
+        assert go.wait(20)
+        return 1.0
+
+    runner = threading.Thread(target=lambda: study.run(objective, num_trials=1))
+    runner.start()
+    assert inside.wait(20)
+    with pytest.raises(StudyLed, match="pid"):
+        study.run(objective, num_trials=5)
+    assert "pid" in study.leader
+    with pytest.raises(StudyLed):
+        trialist.delete_study("digits", store=study.store)
+    go.set()
+    runner.join(30)
+    assert study.leader is None
+    assert len(study.trials()) == 1
+
+
+def train(trial):
+    start = 0
+    weights = 0.0
+    if trial.checkpoint is not None:
+        weights = float((trial.checkpoint / "weights.txt").read_text())
+        start = trial.resume_step or 0
+    for step in range(start + 1, 6):
+        weights += trial.params["lr"]
+        trial.report(step=step, loss=1.0 / (1 + weights))
+        trial.save_checkpoint(lambda folder, w=weights: (folder / "weights.txt").write_text(repr(w)))
+    return 1.0 / (1 + weights)
+
+
+def test_clone_with_warm_start_begins_from_the_weights_and_keeps_its_own_values(study):
+    study.run(train, num_trials=3)
+    origin = study.trial(1)
+    assert origin.checkpoint.step == 5
+    cold = origin.clone({"depth": 4})
+    warm = origin.clone({"lr": 1e-4}, warm_start="weights")
+    assert warm.params == {**origin.params, "lr": 1e-4}
+    assert (warm.parent, warm.source) == (1, "clone")
+    assert study.status == "queued"
+    study.run(train, num_trials=3)
+    assert study.trial(cold.number).value == origin.value
+    learned = 5 * origin.params["lr"] + 5 * 1e-4
+    assert study.trial(warm.number).value == pytest.approx(1.0 / (1 + learned))
+
+
+def test_dry_runs_say_and_change_nothing(study):
+    study.run(distance, num_trials=2)
+    before = study.row
+    said = study.command("clone", {"trial": 0, "params": {"depth": 1}}, dry_run=True)
+    assert said["dry_run"] is True
+    assert "clone of trial 0" in said["message"]
+    assert study.row == before
+    with pytest.raises(SpaceError):
+        study.command("clone", {"trial": 0, "params": {"depth": 99}}, dry_run=True)
+
+
+def test_budget_changes_are_recorded(study):
+    study.run(distance, num_trials=2)
+    assert "num_trials=5" in study.set_budget(num_trials=5)
+    assert study.row.spec.budget.num_trials == 5
+    study.run(distance)
+    assert len(study.trials()) == 5
+    assert len(list(study.events(kinds=[RunConfigured]))) == 1
+
+
+def test_several_metrics_have_a_front(store):
+    study = trialist.create_study(
+        "two", {"x": {"type": "uniform", "low": 0, "high": 1}}, metric=["a", "b"], mode=["min", "max"], store=store
+    )
+    study.run(lambda x: {"a": x, "b": x * x if x < 0.5 else 0.1}, num_trials=30)
+    assert study.best_trial is None
+    front = study.pareto_front()
+    assert front
+    for t in study.trials():
+        dominated = any(
+            o.metrics["a"] <= t.metrics["a"] and o.metrics["b"] >= t.metrics["b"] and o.metrics != t.metrics
+            for o in study.trials()
+        )
+        assert dominated != (t.number in {f.number for f in front})
+
+
+def test_callbacks_may_stop_the_study(study):
+    def stop_early(study, trial):
+        if trial.number == 3:
+            study.stop()
+
+    study.run(distance, num_trials=50, callbacks=[stop_early])
+    assert len(study.trials()) < 50
+    assert study.reason == "stopped by a person"
+
+
+def test_command_executor_runs_functions_of_modules_in_processes(study, tmp_path, monkeypatch):
+    (tmp_path / "my_objective.py").write_text(
+        "import os\ndef f(trial):\n    trial.report(step=1, loss=0.5, pid=os.getpid())\n    return trial.params['lr']\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import my_objective
+
+    study.run(my_objective.f, num_trials=3, jobs=2)
+    trials = study.trials()
+    assert [t.status for t in trials] == ["completed"] * 3
+    assert [t.value for t in trials] == [t.params["lr"] for t in trials]
+    assert len({t.metrics["pid"] for t in trials}) == 3
+
+
+def test_what_cannot_run_elsewhere_is_said(study):
+    with pytest.raises(ObjectiveError, match="jobs=1"):
+        study.run(lambda lr, depth: lr, num_trials=2, jobs=2)
+    with pytest.raises(ObjectiveError, match="function"):
+        study.run(3, num_trials=2)
+    with pytest.raises(UnknownName, match="inline"):
+        study.run(distance, num_trials=2, executor="inlin")
+    with pytest.raises(UserError, match="at least 1"):
+        study.run(distance, num_trials=0)
+    with pytest.raises(ConfigError, match="gpu"):
+        study.run(distance, num_trials=1, resources={"gpu": 64})
+    assert study.trials() == []
