@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from shlex import quote
+import re
+import shlex
 
 from trialist.core.records import Study
 from trialist.core.states import StudyStatus, TrialStatus
 
+_PLAIN = re.compile(r"[\w.@%+=:,/-]+")
+
+
+def quoted(word: str) -> str:
+    """A word as a shell takes it; letters of any language need no quotes."""
+    return word if _PLAIN.fullmatch(word) else shlex.quote(word)
+
 
 def next_steps(study: Study, leader: str | None) -> list[str]:
     """The most useful next steps, best first; each is a command with a few words, or a sentence."""
-    name = quote(study.name)
+    name = quoted(study.name)
     if leader is not None:
         if study.status is StudyStatus.PAUSED:
             return [f"trialist resume {name}    goes on; {leader} waits for it"]
@@ -20,18 +28,16 @@ def next_steps(study: Study, leader: str | None) -> list[str]:
     steps = []
     if study.best_number is not None:
         steps.append(f"trialist show {name} {study.best_number}    the best trial")
-    if study.count(TrialStatus.FAILED):
-        steps.append(
-            f"trialist trials {name} --status failed    what failed; 'trialist retry {name} --failed' tries again"
-        )
-    if study.num_trials:
         steps.append(f"trialist trials {name} --sort best    all trials, the best first")
+    if study.count(TrialStatus.FAILED):
+        steps.append(f"trialist trials {name} --status failed    what failed")
+        steps.append(f"trialist retry {name} --failed    tries that again")
     return steps
 
 
 def how_to_run(study: Study) -> str:
     """How somebody makes a study run that no process leads."""
-    name, objective = quote(study.name), study.spec.objective or {}
+    name, objective = quoted(study.name), study.spec.objective or {}
     if study.spec.door == "sweep":
         return f"trialist sweep --resume {name}    runs it: no process leads it now"
     what = objective.get("function")

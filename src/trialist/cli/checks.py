@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trialist._version import __version__
-from trialist.cli.output import size
+from trialist.cli.output import plural, size
 from trialist.core.errors import TrialistError, UserError
 from trialist.store.files import network_filesystem
 from trialist.store.locate import open_store, store_url
@@ -125,7 +125,7 @@ def _opens(url: str, name: str) -> Check:
         store.close()
     except TrialistError as error:
         return Check("store", Verdict.BAD, str(error))
-    studies = f"{count} studies" if count < 1000 else "1,000 studies or more"
+    studies = plural(count, "study", "studies") if count < 1000 else "1,000 studies or more"
     return Check("store", Verdict.OK, f"{name}: {studies}")
 
 
@@ -239,8 +239,7 @@ def _gpus() -> Check:
 
 def _libraries() -> Iterator[Check]:
     """The extras: which are there, and the line that brings each of the others."""
-    there = [(extra, module) for extra, module in _EXTRAS.items() if importlib.util.find_spec(module) is not None]
-    absent = [extra for extra, module in _EXTRAS.items() if importlib.util.find_spec(module) is None]
-    yield Check("installed", Verdict.OK, ", ".join(extra for extra, _ in there) or "no optional library")
-    for extra in absent:
-        yield Check("not installed", Verdict.OK, f"{extra}", f"pip install 'trialist[{extra}]'")
+    for extra, module in _EXTRAS.items():
+        there = importlib.util.find_spec(module) is not None
+        found = "installed" if there else f"not installed: pip install 'trialist[{extra}]'"
+        yield Check(f"extra {extra}", Verdict.OK, found)

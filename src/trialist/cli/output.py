@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trialist.api.documents import strict
+from trialist.core.records import Trial
 
 UNLIMITED = 10_000
 """Columns of a table that goes to a file or a pipe: nothing is cut there."""
@@ -35,6 +36,7 @@ _STYLES = {
     "cancelled": "bright_black",
 }
 FAINT = "bright_black"
+_GAP = 2
 
 
 def console(stderr: bool = False) -> Console:
@@ -59,6 +61,12 @@ def clean(text: str, *, lines: bool = False) -> str:
     if not lines:
         text = " ".join(text.split())
     return "".join(char if lines and char in "\n\t" else _CONTROL.get(ord(char), char) for char in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """Clean text of at most so many characters."""
+    whole = clean(text)
+    return whole if len(whole) <= most else whole[: most - 1] + "…"
 
 
 def status_text(status: str) -> Text:
@@ -107,6 +115,14 @@ def duration(seconds: float | None, missing: str = "–") -> str:
     return f"{whole} s"
 
 
+def running_time(trial: Trial) -> float | None:
+    """Seconds that a trial has run, up to now where it runs; ``None`` before it has started."""
+    if trial.started_at is None:
+        return None
+    now = 0.0 if trial.running_since is None else max(0.0, time.time() - trial.running_since)
+    return trial.seconds + now
+
+
 def age(at: float | None) -> str:
     """How long ago something happened, in one unit."""
     if at is None:
@@ -153,19 +169,29 @@ class Column:
 
 
 def print_table(to: Console, columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
-    """A table without lines: a faint heading, two blanks between columns, and nothing wrapped."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=FAINT, show_edge=False)
-    for column in columns:
+    """A table without lines: a faint heading, two blanks between columns, and nothing wrapped.
+
+    Where it is too wide, columns that give way are cut; the others keep all they have.
+    """
+    cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+    widths = [
+        max([cell_len(column.title), *(row[place].cell_len for row in cells)]) for place, column in enumerate(columns)
+    ]
+    fixed = sum(width for width, column in zip(widths, columns, strict=True) if not column.gives_way)
+    room = to.width - fixed - _GAP * (len(columns) - 1)
+    giving = sum(column.gives_way for column in columns)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style=FAINT, show_edge=False)
+    for width, column in zip(widths, columns, strict=True):
+        most = max(cell_len(column.title), room // giving) if column.gives_way else width
         table.add_column(
             column.title,
             justify="right" if column.right else "left",
             no_wrap=True,
             overflow="ellipsis",
-            ratio=None,
-            min_width=None if column.gives_way else cell_len(column.title),
+            width=min(width, most),
         )
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    for row in cells:
+        table.add_row(*row)
     print_stripped(to, table)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -24,6 +25,7 @@ from trialist.cli.output import (
     plural,
     print_named,
     print_table,
+    running_time,
     say,
     size,
     status_text,
@@ -93,21 +95,23 @@ def _section(to: Console, title: str) -> None:
 def _facts(study: Study, trial: TrialHandle) -> Iterator[tuple[str, str | Text]]:
     record, metric = trial.record, study.row.metric
     if record.value is not None and metric is not None:
-        best = "  the best so far" if study.row.best_number == trial.number else ""
+        best = "  the best" if study.row.best_number == trial.number else ""
         yield clean(metric.name), Text.assemble((number(record.value), "bold"), best)
     yield "from", _lineage(trial)
     if record.step is not None:
         yield "step", f"{record.step}" + ("" if record.to_step is None else f", to {record.to_step}")
     if record.started_at is not None:
         ended = "" if record.ended_at is None else f", ended {moment(record.ended_at)}"
-        yield "time", f"{duration(record.seconds)}, started {moment(record.started_at)}{ended}"
+        yield "time", f"{duration(running_time(record))}, started {moment(record.started_at)}{ended}"
     if record.worker:
         yield "worker", clean(record.worker)
     if record.run_dir:
         yield "files", clean(record.run_dir)
     kept = trial.checkpoint
     if kept is not None:
-        yield "checkpoint", f"step {kept.step}, {size(kept.num_bytes)}  {clean(kept.path)}"
+        inside = Path(kept.path)
+        shown = inside.relative_to(record.run_dir) if inside.is_relative_to(record.run_dir or "/") else inside
+        yield "checkpoint", f"step {kept.step}, {size(kept.num_bytes)}  {clean(str(shown))}"
     yield "seed", str(record.seed)
 
 

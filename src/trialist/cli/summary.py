@@ -20,9 +20,9 @@ from trialist.cli.output import (
     duration,
     number,
     params_text,
-    plural,
     print_named,
     say,
+    shortened,
     status_text,
 )
 from trialist.core.ports import TrialOrder
@@ -43,6 +43,9 @@ _ENDED = _ORDER[:4]
 _LOOKED_AT = 500
 """Failed trials that are looked at for the commonest reasons: the last ones."""
 _BAR = 24
+_LINE = 140
+"""Characters of a reason or message; the whole of it is in 'trialist show'."""
+_DOORS = {"study": "in Python", "sweep": "by a sweep"}
 
 
 class Failures(NamedTuple):
@@ -101,7 +104,7 @@ def print_summary(to: Console, study: Study, row: StudyRow, leader: str | None) 
     """The whole screen, but for next steps."""
     title = Text.assemble((clean(row.name), "bold"), "  ", status_text(row.status.value))
     if row.reason:
-        title.append(f"  {clean(row.reason)}")
+        title.append(f"  {shortened(row.reason, _LINE)}")
     say(to, title)
     print_named(to, list(_rows(study, row, leader)))
 
@@ -120,7 +123,7 @@ def _rows(study: Study, row: StudyRow, leader: str | None) -> Iterator[tuple[str
             yield "pace", f"a trial every {duration(speed.seconds_each)}{left}"
     yield "time", _time(row)
     for place, failure in enumerate(commonest_failures(study, row)):
-        what = f"{failure.times} × {clean(failure.message)}  (trial {failure.trial})"
+        what = f"{failure.times} × {shortened(failure.message, _LINE)}  (trial {failure.trial})"
         yield "" if place else "failures", Text(what, style="red")
 
 
@@ -137,7 +140,7 @@ def _search(row: StudyRow) -> str:
     parts = [spec.searcher.name]
     if spec.scheduler is not None:
         parts.append(f"scheduler {spec.scheduler.name}")
-    parts += [f"seed {spec.seed}", f"{plural(spec.budget.jobs, 'job')} at once", f"by {spec.door}"]
+    parts += [f"seed {spec.seed}", f"{spec.budget.jobs} at a time"]
     goals = ", ".join(goal(metric) for metric in spec.metrics)
     return " · ".join([*parts, goals] if goals else parts)
 
@@ -178,7 +181,7 @@ def _best(study: Study, row: StudyRow) -> Iterator[tuple[str, str | Text]]:
 
 
 def _time(row: StudyRow) -> str:
-    parts = [f"made {age(row.spec.created_at)}"]
+    parts = [f"made {age(row.spec.created_at)} {_DOORS.get(row.spec.door, f'by {row.spec.door}')}"]
     if row.active_s:
         parts.append(f"ran {duration(row.active_s)}")
     if row.ended_at is not None:

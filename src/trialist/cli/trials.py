@@ -20,6 +20,7 @@ from trialist.cli.output import (
     emit,
     number,
     print_table,
+    running_time,
     say,
     status_text,
     value_text,
@@ -27,7 +28,6 @@ from trialist.cli.output import (
 from trialist.core.errors import ConfigError, UnknownName
 from trialist.core.ports import TrialOrder
 from trialist.core.records import Metric, Mode, Trial
-from trialist.sweep.names import tails
 
 Cell = Callable[[Trial], str | Text]
 
@@ -37,7 +37,7 @@ _FIELDS: dict[str, tuple[str, bool, Cell]] = {
     "status": ("STATUS", False, lambda t: status_text(t.status.value)),
     "value": ("VALUE", True, lambda t: number(t.value)),
     "step": ("STEP", True, lambda t: "–" if t.step is None else str(t.step)),
-    "seconds": ("TIME", True, lambda t: duration(t.seconds if t.started_at is not None else None)),
+    "seconds": ("TIME", True, lambda t: duration(running_time(t))),
     "source": ("SOURCE", False, lambda t: clean(t.source)),
     "parent": ("PARENT", True, lambda t: "–" if t.parent is None else str(t.parent)),
     "attempt": ("ATTEMPT", True, lambda t: str(t.attempt)),
@@ -120,7 +120,7 @@ def _known(study: Study, shown: Sequence[Trial], flat: Mapping[int, Mapping[str,
     """All columns that there are, by the name that ``--columns`` takes."""
     metrics = [metric.name for metric in study.row.spec.metrics]
     paths = list(dict.fromkeys(path for params in flat.values() for path in params))
-    short = tails(paths)
+    short = _short_names(paths)
     known: Known = dict(_FIELDS)
     if metrics:
         known["value"] = (clean(metrics[0]), True, _FIELDS["value"][2])
@@ -133,6 +133,12 @@ def _known(study: Study, shown: Sequence[Trial], flat: Mapping[int, Mapping[str,
     for path in paths:  # a short name that means nothing else will do
         known.setdefault(short[path], known.get(path, ("", False, str)))
     return known
+
+
+def _short_names(paths: Sequence[str]) -> dict[str, str]:
+    """The last part of each path where no other path ends with it; else the whole path."""
+    lasts = [path.rpartition(".")[2] for path in paths]
+    return {path: last if lasts.count(last) == 1 else path for path, last in zip(paths, lasts, strict=True)}
 
 
 def _param_cell(flat: Mapping[int, Mapping[str, Any]], path: str) -> Cell:
@@ -148,9 +154,10 @@ def _that_fit(
 ) -> tuple[list[str], list[str]]:
     """The columns that say most, as many as fit; and those for which there is no room."""
     params = [path if known[path][0] and path not in _FIELDS else f"params.{path}" for path in _varying_first(flat)]
-    wanted = ["number", "status", "value", *params, "seconds", "source"]
+    value = ["value"] if any(trial.value is not None for trial in shown) else []
+    wanted = ["number", "status", *value, *params, "seconds", "source"]
     if any(trial.error for trial in shown):
-        wanted.insert(3, "error")
+        wanted.insert(2 + len(value), "error")
     picked: list[str] = []
     used = 0
     for column in wanted:
