@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trialist.api.assembling import make_scheduler, make_searcher
+from trialist.api.steering import leading_here
 from trialist.core.errors import NotFound, StudyLed
 from trialist.core.events import RunConfigured
 from trialist.core.ports import Clock, Executor, Replier, Sink, Store
@@ -51,7 +52,9 @@ def lead_study(store: Store, study: Study, space: SearchSpace, request: LeadRequ
         except StudyLed as error:
             raise StudyLed(study.name, error.holder) from None
         try:
-            return _engine(store, lease, space, request, clock).run()
+            engine = _engine(store, lease, space, request, clock)
+            with leading_here(study.id, engine.carry_out):
+                return engine.run()
         finally:
             store.release_lease(lease)
     finally:

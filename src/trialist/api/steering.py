@@ -11,8 +11,9 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from trialist.core.errors import Conflict, NotFound, StudyLed, TrialistError
 from trialist.core.ports import Clock, Scheduler, Searcher, Store
@@ -28,6 +29,27 @@ ANSWER_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.02
 _CLIENT_KINDS = frozenset({CommandKind.ASK, CommandKind.TELL, CommandKind.REPORT})
 _TRIES = 50
+
+
+class _Leading(NamedTuple):
+    """An engine of this process."""
+
+    thread: int
+    carry_out: Callable[[Command], dict[str, Any]]
+
+
+_LEADING: dict[str, _Leading] = {}
+"""The studies that threads of this process lead, by id: a callback on an engine's own thread cannot wait for its loop."""
+
+
+@contextmanager
+def leading_here(study_id: str, carry_out: Callable[[Command], dict[str, Any]]) -> Iterator[None]:
+    """While this thread leads a study: commands that it sends itself are carried out at once."""
+    _LEADING[study_id] = _Leading(threading.get_ident(), carry_out)
+    try:
+        yield
+    finally:
+        del _LEADING[study_id]
 
 
 class SystemClock:
@@ -88,16 +110,18 @@ class Steering:
         if dry_run:
             with self._lock:
                 return self._pretend(kind, args)
-        for _ in range(_TRIES):
-            leader = self._store.leader(self._study_id) if kind not in _CLIENT_KINDS or self._lead is None else None
-            if leader is None:
-                try:
-                    with self._lock:
-                        return self._here(kind, args)
-                except StudyLed:
-                    self._lead = None
-            return self._through_leader(kind, args)
-        raise Conflict(f"'{kind}' found no moment between other processes; try again")
+        leading = _LEADING.get(self._study_id)
+        if leading is not None and leading.thread == threading.get_ident():
+            return leading.carry_out(self._store.send_command(self._study_id, self._new_command(kind, args)))
+        # For the hot path it is not asked who leads: the store says so where somebody does.
+        cached = kind in _CLIENT_KINDS and self._lead is not None
+        if cached or self._store.leader(self._study_id) is None:
+            try:
+                with self._lock:
+                    return self._here(kind, args)
+            except StudyLed:
+                self._lead = None
+        return self._through_leader(kind, args)
 
     # --- through the leader ---
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from typing import Any
 
 from trialist.core.errors import LeaseLost, StoreBusy, StoreFull, TrialistError
 from trialist.core.events import BudgetChanged, Noted, RunConfigured, StudyStatusChanged, TrialResumed
@@ -257,15 +258,23 @@ class Engine:
             return
         for command in commands:
             self._apply(command)
-        if commands:
-            self._commit()
 
     def _apply(self, command: Command) -> None:
         try:
-            control.apply(self._control, command)
+            self.carry_out(command)
         except TrialistError as error:
             _log.info("refused %s from %s: %s", command.kind, command.sender, error)
-            return
+
+    def carry_out(self, command: Command) -> dict[str, Any]:
+        """Carry a command out; for calls from this engine's own thread (a callback), which cannot wait for its loop.
+
+        Raises:
+            UserError, Conflict, NotFound: It was refused.
+        """
+        try:
+            result = control.apply(self._control, command)
+        finally:
+            self._commit()  # before the store is asked again, which would still call it pending
         if command.kind is CommandKind.STOP:
             self._stopping = "stopped by a person"
         if command.kind in (CommandKind.SET_BUDGET, CommandKind.RESUME, CommandKind.ENQUEUE):
@@ -274,6 +283,7 @@ class Engine:
             self._a.say(f"paused; 'trialist resume {self._lead.fold.spec.name}' goes on")
         if command.kind is CommandKind.RESUME:
             self._yielded = False
+        return result
 
     def _heed(self, interrupts: Interrupts) -> None:
         """React to interrupts and to a paused study."""
