@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.cells import cell_len
 
-from trialist.analysis.axes import fit, number, spread
+from trialist.analysis.axes import fit, number, shades, spread
 from trialist.analysis.picture import picture, save_picture
 from trialist.analysis.series import Axis, Point, Role, Scale, by_parameter, heat_map, history, overview, varying
 from trialist.analysis.summary import leaderboard, short_names, summarise
@@ -136,8 +136,27 @@ def test_an_axis_is_logarithmic_where_that_spreads_the_values() -> None:
 
 def test_outliers_are_drawn_on_the_edge_and_counted() -> None:
     text = render(history(STUDIES["outlier"], LOSS), 80).plain
-    assert "1 value lies far outside" in text
+    assert "▴ 1 value lies far outside" in text
     assert "0.6" in text, "the ticks tell the others apart"
+
+
+def test_only_what_is_far_worse_is_cut_off() -> None:
+    values = [0.5 + k / 100 for k in range(20)]
+    axis = Axis(label="y")
+    worse, better = fit(axis, [*values, 1e9], clip=Mode.MIN), fit(axis, [*values, 1e9], clip=Mode.MAX)
+    assert (worse.high < 1.0, better.high) == (True, 1e9)
+    assert (worse.side(1e9), worse.side(0.5), fit(axis, [*values, -1e9], clip=Mode.MAX).side(-1e9)) == (1, 0, -1)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_one_bad_cell_does_not_take_the_shades_from_the_rest(sign: int) -> None:
+    values = [sign * value for value in (0.43, 0.87, 0.92, 0.93, 0.95, 0.96, 0.97)]
+    found = shades(values, Mode.MAX if sign > 0 else Mode.MIN)
+    assert found.clipped
+    assert (found.place(sign * 0.43), found.place(sign * 0.97)) == (0.0, 1.0)
+    assert found.place(sign * 0.92) < 0.6
+    assert not shades([1.0, 2.0, 3.0], Mode.MIN).clipped
+    assert shades([1.0, 1.0], Mode.MIN).place(1.0) == 0.5
 
 
 @settings(max_examples=300, deadline=None)

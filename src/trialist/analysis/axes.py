@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from trialist.analysis.series import Axis, Point, Scale, Series
+from trialist.core.records import Mode
 
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 _FAR = 1e300
@@ -36,19 +37,48 @@ class Extent(NamedTuple):
         low, high = _forward(self.scale, self.low), _forward(self.scale, self.high)
         return 0.5 if high <= low else min(1.0, max(0.0, (at - low) / (high - low)))
 
+    def side(self, value: float) -> int:
+        """-1 for a value below the low end, 1 for one above the high end, else 0."""
+        return (value > self.high) - (value < self.low)
+
     def beyond(self, values: Sequence[float]) -> int:
         """How many values lie outside, and are drawn on the edge."""
-        return sum(not self.low <= value <= self.high for value in values)
+        return sum(self.side(value) != 0 for value in values)
 
 
-def fit(axis: Axis, values: Sequence[float], most: int = 6, *, clip: bool = False) -> Extent:
+class Shades(NamedTuple):
+    """How values become shades: 0 for the worst that is told apart, 1 for the best."""
+
+    worst: float
+    best: float
+    clipped: bool
+    """Whether some values are worse than ``worst``, and share its shade."""
+
+    def place(self, value: float) -> float:
+        if self.worst == self.best:
+            return 0.5
+        return min(1.0, max(0.0, (value - self.worst) / (self.best - self.worst)))
+
+
+def shades(values: Sequence[float], mode: Mode) -> Shades:
+    """Shades for the cells of a heat map; few that are far worse than the median do not take the shades from the rest."""
+    ordered = sorted((min(_FAR, max(-_FAR, value)) for value in values), reverse=mode is Mode.MIN)
+    worst, middle, best = ordered[0], ordered[len(ordered) // 2], ordered[-1]
+    floor = middle - 2.0 * (best - middle)
+    inside = [value for value in ordered if (value >= floor if mode is Mode.MAX else value <= floor)]
+    if middle == best or len(inside) == len(ordered):
+        return Shades(worst, best, clipped=False)
+    return Shades(inside[0], best, clipped=True)
+
+
+def fit(axis: Axis, values: Sequence[float], most: int = 6, *, clip: Mode | None = None) -> Extent:
     """The extent and ticks that show these values well.
 
     Args:
         axis: What kind of axis it is.
         values: Finite; may be empty.
         most: At most about so many ticks.
-        clip: Let single far outliers fall beyond the end, so that the rest can be told apart.
+        clip: Let single values that are far worse under this mode fall beyond the end, so that the rest can be told apart.
     """
     if axis.scale is Scale.CATEGORY:
         return _categories(axis, most)
@@ -56,7 +86,7 @@ def fit(axis: Axis, values: Sequence[float], most: int = 6, *, clip: bool = Fals
         return Extent(axis.scale, 0.0, 1.0, ())
     # In logarithms for a log axis: what is far there is what looks far.
     shown = sorted(_forward(axis.scale, value) for value in values)
-    low, high = _without_outliers(shown) if clip else (shown[0], shown[-1])
+    low, high = (shown[0], shown[-1]) if clip is None else _without_outliers(shown, clip)
     if high - low <= 1e-12 * max(1.0, abs(high)):
         room = max(abs(high) * 0.1, 1e-9) if axis.scale is Scale.LINEAR else 0.5
         room = max(room, 0.5) if axis.whole else room
@@ -126,17 +156,18 @@ def _categories(axis: Axis, most: int) -> Extent:
     return extent._replace(ticks=tuple(ticks))
 
 
-def _without_outliers(ordered: Sequence[float]) -> tuple[float, float]:
-    """Ends beyond which only far outliers lie: more than three times the middle spread away from the middle."""
+def _without_outliers(ordered: Sequence[float], mode: Mode) -> tuple[float, float]:
+    """Ends beyond which only outliers lie, on the worse side: by more than eight times the spread of the middle."""
     low, high = ordered[0], ordered[-1]
     if len(ordered) < 8:
         return low, high
     a, b = ordered[len(ordered) // 10], ordered[-1 - len(ordered) // 10]
-    room = 3.0 * (b - a)
+    room = 8.0 * (b - a)
     if room <= 0:
         return low, high
-    inside = [value for value in ordered if a - room <= value <= b + room]
-    return inside[0], inside[-1]
+    if mode is Mode.MIN:
+        return low, max(value for value in ordered if value <= b + room)
+    return min(value for value in ordered if value >= a - room), high
 
 
 def _forward(scale: Scale, value: float) -> float:

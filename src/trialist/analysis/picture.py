@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-from trialist.analysis.axes import Extent, fit, number, spread
+from trialist.analysis.axes import Extent, Shades, fit, number, shades, spread
 from trialist.analysis.series import Point, Role, Series
 from trialist.core.records import Mode
 
@@ -122,9 +122,9 @@ def _panel(pen: _Pen, series: Series, box: _Box) -> None:
 
 
 def _plot(pen: _Pen, series: Series, box: _Box) -> None:
-    values = [point.y for layer in series.layers for point in layer.points if layer.role is not Role.FAILED]
+    values = [point.y for role in (Role.COMPLETED, Role.STOPPED) for point in series.layer(role)]
     places = [point.x for layer in series.layers for point in layer.points]
-    y = fit(series.y, values, most=6, clip=True)
+    y = fit(series.y, values, most=6, clip=series.metric.mode)
     left = max([pen.width_of(tick.label, _SMALL) for tick in y.ticks] or [10]) + 16
     inside = _Box(box.left + left, box.top + 8, box.width - left - 8, box.height - 8 - 86)
     x = fit(series.x, places, most=max(2, int(inside.width // 85)))
@@ -165,10 +165,12 @@ def _marks(pen: _Pen, series: Series, box: _Box, x: Extent, y: Extent) -> None:
     strength = 0.85 if total < 150 else 0.6 if total < 800 else 0.35
     for before, after in pairwise(map(at, series.layer(Role.BEST_SO_FAR))):
         pen.line([before, (after[0], before[1]), after], COLOURS[Role.BEST_SO_FAR], 2)
-    for point in spread(series, series.layer(Role.COMPLETED)):
-        pen.disc(*at(point), radius, COLOURS[Role.COMPLETED], strength)
-    for point in spread(series, series.layer(Role.STOPPED)):
-        pen.ring(*at(point), radius, COLOURS[Role.STOPPED], strength)
+    for role, draw in ((Role.COMPLETED, pen.disc), (Role.STOPPED, pen.ring)):
+        for point in spread(series, series.layer(role)):
+            if y.side(point.y):
+                pen.arrow(*at(point), radius * 1.3, y.side(point.y), COLOURS[role])
+            else:
+                draw(*at(point), radius, COLOURS[role], strength)
     half = 0.36 * box.width / max(1, len(series.x.categories))
     for point in series.layer(Role.TYPICAL):
         middle, height = at(point)
@@ -205,10 +207,10 @@ def _legend(pen: _Pen, series: Series, box: _Box, beyond: int) -> None:
         else:
             pen.line([(x, y), (x + 12, y)], COLOURS[role], 2)
         x = pen.text(x + 18, y, text, _SMALL, QUIET, anchor="lm") + 20
-    if beyond:
-        text = f"{beyond} far outside, drawn on the edge"
-        if x + pen.width_of(text, _SMALL) <= box.right:
-            pen.text(box.right, y, text, _SMALL, QUIET, anchor="rm")
+    text = f"{beyond} far outside"
+    if beyond and x + 18 + pen.width_of(text, _SMALL) <= box.right:
+        pen.arrow(x + 6, y, 6, 1, QUIET)
+        pen.text(x + 18, y, text, _SMALL, QUIET, anchor="lm")
 
 
 # --- heat map --------------------------------------------------------------------------------------------------------
@@ -220,29 +222,26 @@ def _heat_map(pen: _Pen, series: Series, box: _Box) -> None:
     area = _Box(box.left + left, box.top + 8, box.width - left - 8, box.height - 8 - 86)
     wide, high = area.width / columns, area.height / rows
     values = [cell.value for cell in series.cells]
-    low, high_value = min(values), max(values)
-    best = (min if series.metric.mode is Mode.MIN else max)(values)
+    colours = shades(values, series.metric.mode)
     for column in range(columns):
         for row in range(rows):
             pen.block(area.left + column * wide + 1, area.top + row * high + 1, wide - 2, high - 2, (243, 245, 247))
     size = min(_TEXT, int(high * 0.6))
     legible = size >= 8 and wide > 34
     for cell in series.cells:
-        good = 0.5 if high_value <= low else (cell.value - low) / (high_value - low)
-        good = 1.0 - good if series.metric.mode is Mode.MIN else good
-        colour = _viridis(good)
+        colour = _viridis(colours.place(cell.value))
         x, y = area.left + cell.column * wide, area.top + cell.row * high
         pen.block(x + 1, y + 1, wide - 2, high - 2, colour)
         ink = PAPER if _luminance(colour) < 0.5 else INK
         text = number(cell.value)
         if legible and pen.width_of(text, size) < wide - 8:
             pen.text(x + wide / 2, y + high / 2, text, size, ink, anchor="mm")
-        if cell.value == best:
+        if cell.value == colours.best:
             pen.frame(x + 1, y + 1, wide - 2, high - 2, INK, 3)
             if legible and wide > 70:
                 pen.star(x + 15, y + 15, 8, COLOURS[Role.BEST])
     _names(pen, series, box, area)
-    _ramp(pen, series, box, area, low, high_value)
+    _ramp(pen, series, area, colours)
 
 
 def _names(pen: _Pen, series: Series, box: _Box, area: _Box) -> None:
@@ -259,10 +258,11 @@ def _names(pen: _Pen, series: Series, box: _Box, area: _Box) -> None:
     pen.upright(box.left + 8, area.top + area.height / 2, side, _SMALL, INK)
 
 
-def _ramp(pen: _Pen, series: Series, box: _Box, area: _Box, low: float, high: float) -> None:
+def _ramp(pen: _Pen, series: Series, area: _Box, colours: Shades) -> None:
     """The key to the colours: from worse to better."""
     y, width = area.bottom + 66, 160.0
-    worse, better = (number(high), number(low)) if series.metric.mode is Mode.MIN else (number(low), number(high))
+    beyond = "" if not colours.clipped else "≤ " if series.metric.mode is Mode.MAX else "≥ "
+    worse, better = beyond + number(colours.worst), number(colours.best)
     x = pen.text(area.left, y, worse, _SMALL, QUIET, anchor="lm") + 8
     for k in range(80):
         pen.block(x + k * width / 80, y - 5, width / 80 + 0.5, 10, _viridis(k / 79))
@@ -343,6 +343,11 @@ class _Pen:
     def ring(self, x: float, y: float, radius: float, colour: Colour, strength: float) -> None:
         width = max(1, round(min(2.0, radius * 0.6) * SCALE))
         self._draw.ellipse(self._around(x, y, radius), outline=(*colour, round(255 * max(strength, 0.6))), width=width)
+
+    def arrow(self, x: float, y: float, radius: float, side: int, colour: Colour) -> None:
+        """A triangle that points up (1) or down (-1)."""
+        corners = [(x, y - side * radius), (x - radius, y + side * radius * 0.7), (x + radius, y + side * radius * 0.7)]
+        self._draw.polygon([(a * SCALE, b * SCALE) for a, b in corners], fill=colour)
 
     def cross(self, x: float, y: float, radius: float, colour: Colour) -> None:
         reach = radius * 0.85

@@ -284,7 +284,9 @@ def _note(trials: Sequence[Trial], valued: Sequence[Trial], metric: Metric) -> s
         return "no trials yet"
     if not valued:
         failed = sum(map(_is_failed, trials))
-        return f"all {failed} trials failed" if failed == len(trials) else f"no trial has told {metric.name} yet"
+        if failed == len(trials):
+            return "the only trial failed" if failed == 1 else f"all {failed} trials failed"
+        return f"no trial has told {metric.name} yet"
     return ""
 
 

@@ -11,9 +11,8 @@ from itertools import pairwise
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from trialist.analysis.axes import Extent, fit, number, spread
+from trialist.analysis.axes import Extent, fit, number, shades, spread
 from trialist.analysis.series import Axis, Point, Role, Series
-from trialist.core.records import Mode
 
 STYLES = {
     Role.COMPLETED: "cyan",
@@ -25,6 +24,8 @@ STYLES = {
 }
 MARKS = {Role.COMPLETED: "●", Role.STOPPED: "○", Role.FAILED: "×", Role.TYPICAL: "╌", Role.BEST: "★"}
 ASCII_MARKS = {Role.COMPLETED: "o", Role.STOPPED: ".", Role.FAILED: "x", Role.TYPICAL: "-", Role.BEST: "#"}
+BEYOND, BEYOND_ASCII = {1: "▴", -1: "▾"}, {1: "^", -1: "v"}
+"""Marks of values above and below what is shown."""
 SHADES = " ░▒▓█"
 ASCII_SHADES = " .:+#"
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -61,15 +62,15 @@ def render(series: Series, width: int = 80, height: int = 12, *, ascii_only: boo
 def sparkline(values: Sequence[float], width: int = 20) -> str:
     """Values as one line of bars, the last ``width`` of them; those that are not finite are gaps."""
     shown = list(values)[-width:]
-    extent = fit(Axis(label=""), [value for value in shown if abs(value) < float("inf")], clip=True)
+    extent = fit(Axis(label=""), [value for value in shown if abs(value) < float("inf")])
     return "".join(
         SPARKS[round(extent.place(value) * (len(SPARKS) - 1))] if abs(value) < float("inf") else " " for value in shown
     )
 
 
 def _plot(out: Text, series: Series, width: int, height: int, ascii_only: bool) -> None:
-    values = [point.y for layer in series.layers for point in layer.points if layer.role is not Role.FAILED]
-    y = fit(series.y, values, most=max(3, height // 2), clip=True)
+    values = [point.y for role in (Role.COMPLETED, Role.STOPPED) for point in series.layer(role)]
+    y = fit(series.y, values, most=max(3, height // 2), clip=series.metric.mode)
     labels = [tick.label for tick in y.ticks]
     margin = max([cell_len(label) for label in labels] or [1]) + 1
     columns = width - margin - 2
@@ -87,7 +88,7 @@ def _plot(out: Text, series: Series, width: int, height: int, ascii_only: bool) 
         out.append_text(canvas.line(row))
         out.append("\n")
     _x_axis(out, series, x, margin, columns)
-    _legend(out, series, y, values, width, marks)
+    _legend(out, series, y, values, width, marks, ascii_only)
 
 
 def _draw(canvas: _Canvas, series: Series, x: Extent, y: Extent, marks: dict[Role, str], ascii_only: bool) -> None:
@@ -97,7 +98,9 @@ def _draw(canvas: _Canvas, series: Series, x: Extent, y: Extent, marks: dict[Rol
     crowded = not ascii_only and sum(len(layer.points) for layer in series.layers) > canvas.columns * canvas.rows // 4
     for role in (Role.COMPLETED, Role.STOPPED):
         for point in spread(series, series.layer(role)):
-            if crowded:
+            if y.side(point.y):
+                canvas.mark(*at(point), (BEYOND_ASCII if ascii_only else BEYOND)[y.side(point.y)], STYLES[role])
+            elif crowded:
                 canvas.dot(*at(point), STYLES[role])
             else:
                 canvas.mark(*at(point), marks[role], STYLES[role])
@@ -128,7 +131,15 @@ def _x_axis(out: Text, series: Series, x: Extent, margin: int, columns: int) -> 
     out.append(" " * (margin + 2) + _cut(series.x.label, columns).center(columns).rstrip() + "\n")
 
 
-def _legend(out: Text, series: Series, y: Extent, values: Sequence[float], width: int, marks: dict[Role, str]) -> None:
+def _legend(
+    out: Text,
+    series: Series,
+    y: Extent,
+    values: Sequence[float],
+    width: int,
+    marks: dict[Role, str],
+    ascii_only: bool,
+) -> None:
     parts: list[tuple[str, Role]] = []
     best = series.layer(Role.BEST)
     if best:
@@ -151,15 +162,17 @@ def _legend(out: Text, series: Series, y: Extent, values: Sequence[float], width
         out.append("\n")
     beyond = y.beyond(values)
     if beyond:
-        said = "1 value lies far outside: it is" if beyond == 1 else f"{beyond} values lie far outside: they are"
-        out.append(_cut(f"{said} drawn on the edge", width) + "\n", style=_AXIS)
+        shown = "/".join(
+            dict.fromkeys((BEYOND_ASCII if ascii_only else BEYOND)[y.side(v)] for v in values if y.side(v))
+        )
+        said = "value lies" if beyond == 1 else "values lie"
+        out.append(_cut(f"{shown} {beyond} {said} far outside", width) + "\n", style=_AXIS)
 
 
 def _heat_map(out: Text, series: Series, width: int, ascii_only: bool) -> None:
-    shades, star = (ASCII_SHADES, "#") if ascii_only else (SHADES, MARKS[Role.BEST])
+    ramp, star = (ASCII_SHADES, "#") if ascii_only else (SHADES, MARKS[Role.BEST])
     values = [cell.value for cell in series.cells]
-    low, high = min(values), max(values)
-    best = (min if series.metric.mode is Mode.MIN else max)(values)
+    colours = shades(values, series.metric.mode)
     texts = {(cell.column, cell.row): (number(cell.value), cell.value) for cell in series.cells}
     margin = min(max(cell_len(text) for text in [*series.y.categories, series.y.label]), width // 4)
     widest = max(cell_len(text) for text in [*series.x.categories, *(text for text, _ in texts.values())])
@@ -181,11 +194,10 @@ def _heat_map(out: Text, series: Series, width: int, ascii_only: bool) -> None:
             if value is None:
                 out.append(f"    {text}".ljust(size), style=_AXIS)
                 continue
-            good = 0.5 if high <= low else (value - low) / (high - low)
-            good = 1.0 - good if series.metric.mode is Mode.MIN else good
-            shade = shades[round(good * (len(shades) - 1))] * 2
-            text = (star if value == best else " ") + text
-            out.append(f" {shade}{text}".ljust(size), style=STYLES[Role.BEST] if value == best else _ramp(good))
+            good, is_best = colours.place(value), value == colours.best
+            shade = ramp[round(good * (len(ramp) - 1))] * 2
+            text = (star if is_best else " ") + text
+            out.append(f" {shade}{text}".ljust(size), style=STYLES[Role.BEST] if is_best else _ramp(good))
         out.append("\n")
     if len(columns) < len(series.x.categories):
         out.append(f"… {len(series.x.categories) - len(columns)} more columns need a wider terminal\n", style=_AXIS)
