@@ -21,6 +21,7 @@ from trialist.runtime.protocol import Order, encode_metrics
 _CHUNK = 1 << 16
 _MAX_METRICS_FILE = 1 << 20
 _MAX_PRINTED = 1000
+_LOOKS = 3
 _MAX_REMAINDER = 4 << 20
 """What is read of a pipe after the end: more than a pipe can hold, so that only a runaway writer meets it."""
 
@@ -56,9 +57,10 @@ class Output:
         return len(data)
 
     def close(self) -> None:
-        """Read the last line, whatever was left out before it, and close."""
+        """Read the last lines, whatever was left out before them, and close."""
         if self._found is not None:
-            last = self.log.recent.rpartition(b"\n")[0] if not self.log.has_room else self._lines.end()
+            # Behind a full head only the end is at hand, and it begins somewhere inside a line.
+            last = self._lines.end() if self.log.has_room else self.log.recent.partition(b"\n")[2]
             for line in last.replace(b"\r", b"\n").split(b"\n"):
                 self._found(line)
         self.log.close()
@@ -98,6 +100,7 @@ class Attempt:
         self._printed: dict[str, float] = {}
         self._clean = False
         self._pause_s = 0.002
+        self._looks = 0
         self._file_before = _identity(order["metrics_file"])
         self._oom_kills = oom_kills()
         self._began = 0.0
@@ -194,10 +197,8 @@ class Attempt:
         """Do what is due: the next rung of the ladder, or the end of what a finished trial left running."""
         now = time.monotonic()
         if self.exited:
-            left = set() if self._clean else of_trial(self.pid, self.token.encode(), others, alone=alone)
-            left.discard(self.pid)
-            kill_all(left)
-            self._clean = not left
+            if not self._clean:
+                self._clean = self._end_family(others, alone=alone)
             self._pause_s = min(0.1, self._pause_s * 2)
             self.due = None if self._clean else now + self._pause_s
         elif self._stage == "timeout":
@@ -207,8 +208,16 @@ class Attempt:
             self._terminate()
         else:
             send_group(self.pid, signal.SIGKILL)
-            kill_all(of_trial(self.pid, self.token.encode(), others, alone=alone))
+            kill_all(of_trial(self.pid, self.token.encode(), others, alone=alone).members)
             self._stage, self.due = "kill", now + 0.5
+
+    def _end_family(self, others: Iterable[int], *, alone: bool) -> bool:
+        """End what its first process left behind; whether nothing is left."""
+        family = of_trial(self.pid, self.token.encode(), others, alone=alone)
+        kill_all(family.members)
+        self._looks += 1
+        # The system may show a process without its environment for a moment, so a stranger is looked at again.
+        return not family.members and (not family.strangers or self._looks > _LOOKS)
 
     @property
     def is_clean(self) -> bool:

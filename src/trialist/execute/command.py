@@ -54,7 +54,8 @@ class CommandExecutor:
     """Processes of this machine, any number at a time; parked ones wait in their own memory.
 
     A trial's environment is this process's, as it was when the warden started, plus what ``Launch.env`` and the protocol
-    add. Its standard input is empty. It leads a session of its own, so Ctrl-C in a terminal does not reach it.
+    add; Python's output is unbuffered there unless the user says otherwise, so that a crash does not take the last lines of
+    the log with it. Its standard input is empty. It leads a session of its own, so Ctrl-C in a terminal does not reach it.
 
     Args:
         prepare: Says what to run for a segment. What it raises (``OSError``, ``TrialistError``) ends the attempt as
@@ -99,6 +100,7 @@ class CommandExecutor:
             Path(segment.run_dir).mkdir(parents=True, exist_ok=True)
             warden = self._current_warden()
             added = {**launch.env, **environment(segment, token, warden.address)}
+            folder = str(launch.cwd or Path.cwd())
         except OSError as error:
             if error.errno in (ENOSPC, EDQUOT):
                 raise
@@ -118,7 +120,7 @@ class CommandExecutor:
                 "token": token,
                 "argv": argv,
                 "env": added,
-                "cwd": str(launch.cwd or Path.cwd()),
+                "cwd": folder,
                 "stdout": str(launch.stdout.absolute()),
                 "stderr": None if launch.stderr is None else str(launch.stderr.absolute()),
                 "metrics_file": None if launch.metrics_file is None else str(launch.metrics_file.absolute()),

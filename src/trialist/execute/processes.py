@@ -101,7 +101,15 @@ def _with_descendants(roots: Iterable[int], processes: dict[int, Process]) -> se
     return found & processes.keys()
 
 
-def of_trial(leader: int, token: bytes, others: Iterable[int], *, alone: bool) -> set[int]:
+class Family(NamedTuple):
+    """Living processes of a trial, as one look at the process table shows them."""
+
+    members: set[int]
+    strangers: set[int]
+    """Orphans that carry no mark of this trial: of another one, or of one that cleared its environment."""
+
+
+def of_trial(leader: int, token: bytes, others: Iterable[int], *, alone: bool) -> Family:
     """Living processes of one trial, among the descendants of this process.
 
     Args:
@@ -113,7 +121,10 @@ def of_trial(leader: int, token: bytes, others: Iterable[int], *, alone: bool) -
     processes = living()
     own = os.getpid()
     apart = set(others)
-    roots = {leader} - apart
+    first = processes.get(leader)
+    # Once the leader is reaped its number may be anybody's.
+    roots = {leader} if first is not None and first.parent == own and leader not in apart else set()
+    strangers: set[int] = set()
     for process in processes.values():
         if process.parent == own and process.pid != leader and process.pid not in apart:
             tree = _with_descendants([process.pid], processes)
@@ -122,7 +133,9 @@ def of_trial(leader: int, token: bytes, others: Iterable[int], *, alone: bool) -
                 for pid in tree
             ):
                 roots |= tree
-    return _with_descendants(roots, processes)
+            else:
+                strangers |= tree
+    return Family(_with_descendants(roots, processes), strangers)
 
 
 def end_marked(token: bytes, deadline_s: float) -> set[int]:

@@ -20,7 +20,16 @@ from trialist.runtime.protocol import ENVIRONMENT_OF_TRIALS
 
 _CHUNK = 1 << 16
 _ROOT = str(Path(__file__).parents[2])
-_BOOT = "import sys;sys.path.append(sys.argv.pop());from trialist.execute.warden import main;main()"
+# The packages stand in bare, without what their own __init__ loads for users: that halves the start.
+_BOOT = """
+import sys, types
+root = sys.argv.pop()
+for name in ("trialist", "trialist.runtime", "trialist.execute"):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [root + "/" + name.replace(".", "/")]
+from trialist.execute.warden import main
+main()
+"""
 _CLOSING_S = 5.0
 
 
@@ -41,7 +50,8 @@ class WardenProcess:
         self._received = bytearray()
         self._lines: deque[bytes] = deque()
         self._log = Path(self._folder, "log")
-        command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, str(theirs.fileno()), self._folder]
+        flags = ["-I", "-S", "-X", "utf8", *(["-B"] if sys.dont_write_bytecode else [])]
+        command = [sys.executable, *flags, "-c", _BOOT, str(theirs.fileno()), self._folder]
         with theirs, self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, str(os.getpid()), _ROOT],

@@ -22,6 +22,8 @@ from trialist.runtime.protocol import Order
 MAX_DETAIL = 16 * 1024
 _OURS = str(Path(__file__).parent.parent)
 _MAX_MESSAGE = 500
+_OUT_OF_MEMORY = frozenset({"MemoryError", "OutOfMemoryError"})
+"""Names of exceptions: torch's is recognised without importing torch."""
 
 
 class Ended(NamedTuple):
@@ -223,21 +225,13 @@ def _fit(function: Callable[..., Any], signature: inspect.Signature | None, name
 
 def failed(error: BaseException) -> Ended:
     """What is said of an exception that the user's code raised."""
-    reason = "out_of_memory" if _is_out_of_memory(error) else "bad_result" if _is_bad_report(error) else "exception"
+    message = " ".join(traceback.format_exception_only(error)[-1].split())
+    reason = "bad_result" if isinstance(error, ObjectiveError) else "exception"
     if isinstance(error, SystemExit):
         message = f"it called sys.exit({'' if error.code is None else repr(error.code)})"
-    else:
-        message = " ".join(traceback.format_exception_only(error)[-1].split())
+    elif "CUDA out of memory" in message or any(cls.__name__ in _OUT_OF_MEMORY for cls in type(error).__mro__):
+        reason = "out_of_memory"
     return Ended(reason=reason, message=message[:_MAX_MESSAGE], detail=_detail(error))
-
-
-def _is_bad_report(error: BaseException) -> bool:
-    return isinstance(error, ObjectiveError)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    names = {cls.__name__ for cls in type(error).__mro__}
-    return "MemoryError" in names or "OutOfMemoryError" in names or str(error).startswith("CUDA out of memory")
 
 
 def _detail(error: BaseException) -> str:
