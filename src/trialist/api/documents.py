@@ -6,7 +6,7 @@ Times are seconds since the epoch, spans are seconds; numbers that are not finit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trialist.core.records import Attempt, Checkpoint, Report, Spec, Study, Trial
@@ -132,7 +132,7 @@ def checkpoint_document(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def command_document(
-    study: str, result: Mapping[str, Any], next_steps: list[str], trial: int | None = None
+    study: str, result: Mapping[str, Any], next_steps: Sequence[Mapping[str, str]], trial: int | None = None
 ) -> dict[str, Any]:
     """What became of a command."""
     return {
@@ -140,5 +140,5 @@ def command_document(
         "message": str(result.get("message", "")),
         "trial": result.get("trial", trial),
         "dry_run": bool(result.get("dry_run", False)),
-        "next": next_steps,
+        "next": [dict(step) for step in next_steps],
     }

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trialist.cli.options import JsonOption, StoreOption
+from trialist.cli.options import JsonOption, StoreOption, place
 from trialist.cli.output import console, emit, say
 from trialist.core.errors import UserError
 from trialist.store.database import schema_of
@@ -33,7 +33,7 @@ def version(where: StoreArgument = None, store: StoreOption = None, as_json: Jso
         emit({"store": url, "schema": found, "needed": SCHEMA_VERSION})
         return
     needed = "" if found == SCHEMA_VERSION else f"; this Trialist needs {SCHEMA_VERSION}"
-    say(console(), f"{url}: schema {found}{needed}")
+    say(console(), f"{place(url)}: schema {found}{needed}")
     if found < SCHEMA_VERSION:
         say(console(), "  → trialist db upgrade")
 
@@ -50,9 +50,9 @@ def upgrade(where: StoreArgument = None, store: StoreOption = None, as_json: Jso
     if as_json:
         emit({"store": url, "was": done.was, "now": done.now, "backup": backup})
     elif backup is None:
-        say(console(), f"{url} has schema {done.now} already.")
+        say(console(), f"{place(url)} has schema {done.now} already.")
     else:
-        say(console(), f"{url}: schema {done.was} is now {done.now}; the backup is {backup}")
+        say(console(), f"{place(url)}: schema {done.was} is now {done.now}; the backup is {backup}")
 
 
 def _sqlite(where: str | None) -> str:

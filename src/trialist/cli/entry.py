@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -24,6 +25,9 @@ INTERRUPTED = 130
 """128 + SIGINT, as shells count."""
 _USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
 """What typer raises for arguments that it cannot parse; it has no public name."""
+
+_PARSED_BY = re.compile(r", unable to parse string as an? \w+")
+"""What the library that reads numbers adds to its sentences."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -120,7 +124,7 @@ def _usage(error: Any) -> str:
         offers = " or ".join(f"'{one}'" for one in near or ())
         message = f"no such option: '{option}'." + (f" Did you mean {offers}?" if offers else "")
     else:
-        message = error.format_message()
+        message = _PARSED_BY.sub("", error.format_message()).replace("Input should be", "must be")
         message = message[:1].lower() + message[1:] + ("" if message.endswith((".", "?")) else ".")
     context = getattr(error, "ctx", None)
     return f"{message} See '{context.command_path} --help'." if context is not None else message

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from trialist.api.documents import study_document
-from trialist.cli.options import JsonOption, StoreOption, missing, opened_store
+from trialist.cli.options import JsonOption, StoreOption, missing, opened_store, place
 from trialist.cli.output import Column, age, clean, console, emit, number, plural, print_table, say, status_text
 from trialist.core.errors import ConfigError
 from trialist.core.records import Study
@@ -37,7 +37,7 @@ def list_(
         if as_json:
             emit({"store": store_url(store), "studies": [], "cursor": None})
         else:
-            say(to, f"No studies yet. They will be kept in {store_url(store).removeprefix('sqlite:///')}.")
+            say(to, f"No studies yet. They will be kept in {place(store_url(store))}.")
         return
     with opened_store(store) as there:
         page = there.list_studies(status=wanted, search=search, limit=limit, cursor=cursor)
@@ -47,7 +47,7 @@ def list_(
             emit({"store": there.url, "studies": documents, "cursor": page.cursor})
             return
         if not page.studies:
-            say(to, "No such study." if status or search or cursor else f"No studies in {there.url}.")
+            say(to, "No such study." if status or search or cursor else f"No studies in {place(there.url)}.")
             return
         print_table(to, _columns(), ([*_row(study, leaders[study.id] is not None)] for study in page.studies))
         if page.cursor is not None:

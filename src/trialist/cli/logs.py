@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from trialist.api import Study
-from trialist.cli.options import JsonOption, StoreOption, StudyArgument, TrialArgument, opened
+from trialist.cli.options import JsonOption, StoreOption, StudyArgument, TrialArgument, find_trial, opened
 from trialist.cli.output import clean, emit
 from trialist.core.errors import Conflict
 
@@ -35,7 +35,7 @@ def logs(
     The end of it, at most 1 MiB. A trial that runs inside the process of its study prints there and has no log.
     """
     with opened(name, store) as study:
-        handle = study.trial(trial)
+        handle = find_trial(study, trial)
         text = handle.logs
         if tail is not None:
             text = "".join(text.splitlines(keepends=True)[-tail:]) if tail else ""

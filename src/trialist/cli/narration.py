@@ -33,14 +33,21 @@ from trialist.core.events import (
     TrialResumed,
     TrialSuggested,
 )
+from trialist.core.records import CommandKind
 
 _QUIET = (Reported, Checkpointed, CheckpointFreed, RunConfigured, LeaseTaken)
+_TOLD_AT_ONCE = frozenset({CommandKind.STOP, CommandKind.STOP_TRIAL, CommandKind.CANCEL_TRIAL, CommandKind.PAUSE_TRIAL})
+"""Commands whose effect comes later; what the others do is an event of its own right before."""
 
 
 def tells(event: Event) -> bool:
     """Whether somebody who follows a study wants a line for this event."""
-    body = event.body
-    return not isinstance(body, _QUIET) and not (isinstance(body, Decided) and body.decision == "continue")
+    match event.body:
+        case Decided(decision=decision):
+            return decision != "continue"
+        case CommandApplied(command_kind=kind):
+            return kind in _TOLD_AT_ONCE
+    return not isinstance(event.body, _QUIET)
 
 
 def line(event: Event) -> Text:
@@ -103,9 +110,9 @@ def _study_told(body: Body) -> Text:
             return Text(f"runs with executor {body.executor.name}")
         case CommandApplied():
             message = body.result.get("message", "done")
-            return Text(f"{body.command_kind}: {clean(str(message))}")
+            return Text(f"{body.command_kind.replace('_', ' ')}: {clean(str(message))}")
         case CommandRefused():
-            return Text(f"{body.command_kind} refused: {clean(body.error)}", style="red")
+            return Text(f"{body.command_kind.replace('_', ' ')} refused: {clean(body.error)}", style="red")
         case ReplyRequested():
             return Text("asked for a reply")
         case ReplyReceived():

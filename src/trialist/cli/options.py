@@ -10,7 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from trialist.api import Study
+from trialist.api.trials import TrialHandle
 from trialist.cli.completion import study_names
+from trialist.cli.output import plural
 from trialist.config import parse_value
 from trialist.core.errors import ConfigError, NotFound
 from trialist.core.ports import Store
@@ -66,19 +68,38 @@ def opened(name: str, where: str | None) -> Iterator[Study]:
         NotFound: There is none; the nearest name is offered.
     """
     if missing(where):
-        raise NotFound("study", name, f"{store_url(where)}: there is no such file yet")
+        raise NotFound("study", name, f"{place(store_url(where))}, which is not there yet")
     with opened_store(where) as store:
         row = store.find_study(name)
         if row is None:
             known = [study.name for study in store.list_studies(limit=500).studies]
-            raise NotFound("study", name, store.url, known)
+            raise NotFound("study", name, place(store.url), known)
         yield Study(store, row)
+
+
+def find_trial(study: Study, number: int) -> TrialHandle:
+    """A trial of the study.
+
+    Raises:
+        NotFound: There is none of this number; says how many there are.
+    """
+    try:
+        return study.trial(number)
+    except NotFound:
+        raise NotFound(
+            "trial", number, f"study '{study.name}', which has {plural(study.row.num_trials, 'trial')}"
+        ) from None
+
+
+def place(url: str) -> str:
+    """A store's URL as people know it: the path of a file."""
+    return url.removeprefix(_FILE)
 
 
 def missing(where: str | None) -> bool:
     """Whether the store that is meant is a file that nobody has made yet."""
     url = store_url(where)
-    return url.startswith(_FILE) and not Path(url.removeprefix(_FILE)).exists()
+    return url.startswith(_FILE) and not Path(place(url)).exists()
 
 
 def assignments(given: Iterable[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -74,6 +74,14 @@ def status_text(status: str) -> Text:
     return Text(status, style=_STYLES.get(status, ""))
 
 
+def status_line(status: str, reason: str) -> Text:
+    """A status and why; a reason that says the status itself stands for both."""
+    why = shortened(reason, 160)
+    if why.startswith(status):
+        return Text(why, style=_STYLES.get(status, ""))
+    return Text.assemble(status_text(status), f"  {why}" if why else "")
+
+
 def number(value: float | None, missing: str = "–") -> str:
     """A number in at most six digits."""
     if value is None:
@@ -97,8 +105,16 @@ def value_text(value: Any, most: int = 40) -> str:
 
 
 def params_text(params: Mapping[str, Any], most: int = 40) -> str:
-    """Params on one line: ``lr=0.001  depth=3``."""
-    return "  ".join(f"{clean(name)}={value_text(value, most)}" for name, value in params.items())
+    """Params on one line, nested ones by path: ``lr=0.001  model.depth=3``."""
+    return "  ".join(f"{clean(path)}={value_text(value, most)}" for path, value in _leaves(params, ""))
+
+
+def _leaves(tree: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def duration(seconds: float | None, missing: str = "–") -> str:

@@ -53,7 +53,9 @@ def _retry_failed(study: Study, *, dry_run: bool, as_json: bool) -> None:
     )
     steps = next_steps(study.row, study.leader) if made else []
     if as_json:
-        document = command_document(study.name, {"message": message, "dry_run": dry_run}, steps)
+        document = command_document(
+            study.name, {"message": message, "dry_run": dry_run}, [step._asdict() for step in steps]
+        )
         emit({**document, "retried": wanted, "trials": made})
         return
     say(console(), f"{clean(study.name)}: {message}" + (f": {_numbers(wanted)}" if wanted else ""))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -12,7 +14,7 @@ from trialist.analysis.terminal import sparkline
 from trialist.api import Study
 from trialist.api.documents import attempt_document, checkpoint_document, report_document, trial_document
 from trialist.api.trials import TrialHandle
-from trialist.cli.options import JsonOption, StoreOption, StudyArgument, TrialArgument, opened
+from trialist.cli.options import JsonOption, StoreOption, StudyArgument, find_trial, opened
 from trialist.cli.output import (
     FAINT,
     Column,
@@ -28,9 +30,10 @@ from trialist.cli.output import (
     running_time,
     say,
     size,
-    status_text,
+    status_line,
     value_text,
 )
+from trialist.core.errors import Conflict
 from trialist.core.records import Attempt, Report
 from trialist.core.states import TrialStatus
 
@@ -38,13 +41,20 @@ _LOG_LINES = 10
 _SPARK = 40
 
 
-def show(name: StudyArgument, trial: TrialArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
+def show(
+    name: StudyArgument,
+    trial: Annotated[
+        int | None, typer.Argument(metavar="[TRIAL]", min=0, help="Its number; without one, the best trial.")
+    ] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Everything about one trial.
 
     Its params, where it came from, its attempts, what it reported, its error, the end of its log, its checkpoint.
     """
     with opened(name, store) as study:
-        handle = study.trial(trial)
+        handle = find_trial(study, _best(study) if trial is None else trial)
         if as_json:
             kept = handle.checkpoint
             emit(
@@ -52,7 +62,7 @@ def show(name: StudyArgument, trial: TrialArgument, store: StoreOption = None, a
                     "study": study.name,
                     "trial": trial_document(handle.record),
                     "attempts": [attempt_document(attempt) for attempt in handle.attempts],
-                    "reports": [report_document(report) for report in study.store.reports(study.id, trial)],
+                    "reports": [report_document(report) for report in study.store.reports(study.id, handle.number)],
                     "checkpoint": None if kept is None else checkpoint_document(kept),
                     "log_tail": _log_tail(handle),
                 }
@@ -61,11 +71,17 @@ def show(name: StudyArgument, trial: TrialArgument, store: StoreOption = None, a
         _print(study, handle)
 
 
+def _best(study: Study) -> int:
+    number = study.row.best_number
+    if number is None:
+        raise Conflict(f"study '{study.name}' has no best trial (yet): say which one to show.")
+    return number
+
+
 def _print(study: Study, trial: TrialHandle) -> None:
     to, record = console(), trial.record
-    title = Text.assemble((f"{clean(study.name)} trial {trial.number}", "bold"), "  ", status_text(trial.status.value))
-    if record.reason:
-        title.append(f"  {clean(record.reason)}")
+    title = Text.assemble((f"{clean(study.name)} trial {trial.number}", "bold"), "  ")
+    title.append_text(status_line(trial.status.value, record.reason))
     say(to, title)
     print_named(to, list(_facts(study, trial)))
     _section(to, "params")

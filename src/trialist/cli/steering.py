@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from trialist.api import Study
 from trialist.api.documents import command_document
-from trialist.cli.advice import next_steps
+from trialist.cli.advice import Step, next_steps
 from trialist.cli.options import opened
 from trialist.cli.output import FAINT, clean, console, emit, say
 from trialist.core.records import CommandKind
@@ -34,17 +35,24 @@ def tell(study: Study, result: Mapping[str, Any], *, as_json: bool, trial: int |
     """Print what was done, and what comes next."""
     steps = [] if result.get("dry_run") else next_steps(study.row, study.leader)
     if as_json:
-        emit(command_document(study.name, result, steps, trial))
+        emit(command_document(study.name, result, [step._asdict() for step in steps], trial))
         return
-    would = "would happen: " if result.get("dry_run") else ""
-    to = console()
-    say(to, f"{clean(study.name)}: {would}{clean(str(result.get('message', '')))}")
+    message = clean(str(result.get("message", "")))
+    if result.get("dry_run"):
+        message = f"would happen: {message}"
+    say(console(), message if message.startswith("study '") else f"{clean(study.name)}: {message}")
     print_steps(steps)
 
 
-def print_steps(steps: Sequence[str]) -> None:
-    """Next steps, one a line: what to type, then faintly what it does."""
+def print_steps(steps: Sequence[Step]) -> None:
+    """Next steps, one a line: what to do, then faintly why."""
     to = console()
+    width = max((cell_len(step.do) for step in steps if step.why), default=0)
     for step in steps:
-        command, gap, what = step.partition("    ")
-        to.print(Text.assemble(("  → ", FAINT), command, (f"{gap}{what}", FAINT)))
+        to.print(step_line(step, width))
+
+
+def step_line(step: Step, width: int) -> Text:
+    """A step as a line; ``width`` is that of the longest thing to type."""
+    gap = " " * (width - cell_len(step.do) + 3) if step.why else ""
+    return Text.assemble(("  → ", FAINT), step.do, (f"{gap}{clean(step.why)}", FAINT))

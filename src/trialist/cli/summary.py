@@ -23,6 +23,7 @@ from trialist.cli.output import (
     print_named,
     say,
     shortened,
+    status_line,
     status_text,
 )
 from trialist.core.ports import TrialOrder
@@ -44,7 +45,7 @@ _LOOKED_AT = 500
 """Failed trials that are looked at for the commonest reasons: the last ones."""
 _BAR = 24
 _LINE = 140
-"""Characters of a reason or message; the whole of it is in 'trialist show'."""
+"""Characters of a message; the whole of it is in 'trialist show'."""
 _DOORS = {"study": "in Python", "sweep": "by a sweep"}
 
 
@@ -102,9 +103,7 @@ def best_params(study: Study, row: StudyRow) -> dict[str, Any]:
 
 def print_summary(to: Console, study: Study, row: StudyRow, leader: str | None) -> None:
     """The whole screen, but for next steps."""
-    title = Text.assemble((clean(row.name), "bold"), "  ", status_text(row.status.value))
-    if row.reason:
-        title.append(f"  {shortened(row.reason, _LINE)}")
+    title = Text.assemble((clean(row.name), "bold"), "  ", status_line(row.status.value, row.reason))
     say(to, title)
     print_named(to, list(_rows(study, row, leader)))
 

@@ -15,7 +15,8 @@ from rich.text import Text
 from trialist.api import Study
 from trialist.cli.advice import next_steps
 from trialist.cli.narration import line, tells
-from trialist.cli.output import FAINT, console
+from trialist.cli.output import console
+from trialist.cli.steering import step_line
 from trialist.cli.summary import print_summary
 from trialist.core.events import Event
 
@@ -76,10 +77,11 @@ def _screen(study: Study, recent: list[Text]) -> Group:
     row, leader = study.row, study.leader
     with to.capture() as captured:
         print_summary(to, study, row, leader)
-    steps = [Text(f"  → {step}", style=FAINT) for step in next_steps(row, leader) if "trialist watch" not in step]
+    steps = [step for step in next_steps(row, leader) if not step.do.startswith("trialist watch")]
+    width = max((len(step.do) for step in steps), default=0)
     parts: list[Text] = [Text.from_ansi(captured.get().rstrip("\n"))]
     if recent:
         parts += [Text(""), *recent]
     if steps:
-        parts += [Text(""), *steps]
+        parts += [Text(""), *(step_line(step, width) for step in steps)]
     return Group(*parts)
