@@ -95,7 +95,10 @@ def test_one_list_as_the_only_value_gets_a_note():
 @pytest.mark.parametrize(
     ("variation", "message"),
     [
-        ("training.lerning_rate=1,2", r"has no such path.*Did you mean 'training\.learning_rate'.*\+training\.lerning_rate"),
+        (
+            "training.lerning_rate=1,2",
+            r"has no such path.*Did you mean 'training\.learning_rate'.*\+training\.lerning_rate",
+        ),
         ("learning_rate=1,2", r"Did you mean 'training\.learning_rate'"),
         ("training=1,2", r"is a section.*training\.learning_rate"),
         ("training.learning_rate.0=1,2", r"lies within 'training\.learning_rate', which varies as a whole"),

@@ -13,6 +13,7 @@ from trialist import registry
 from trialist.config import format_path, iter_paths, set_path
 from trialist.engine.placement import Placement, machine_resources, visible_devices
 from trialist.space import Choice
+from trialist.sweep.options import SweepOptions
 from trialist.sweep.plan import Plan
 from trialist.sweep.template import check_command
 from trialist.train.engine import TrainingEngine
@@ -20,11 +21,11 @@ from trialist.train.engine import TrainingEngine
 _TYPE = "model.type"
 
 
-def check_names(plan: Plan) -> None:
+def check_names(options: SweepOptions) -> None:
     """Raise UnknownName unless searcher and scheduler are registered; MissingExtra where they need a library."""
-    registry.load("searcher", plan.searcher)
-    if plan.scheduler is not None:
-        registry.load("scheduler", plan.scheduler)
+    for kind, name in (("searcher", options.search), ("scheduler", options.scheduler)):
+        if name is not None:
+            registry.load(kind, name)
 
 
 def check_resources(resources: Mapping[str, float]) -> None:

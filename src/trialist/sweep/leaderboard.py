@@ -96,8 +96,10 @@ class Leaderboard:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Row]:
-        """The best first; then those without a value, by number."""
-        sign = -1.0 if self.metric is not None and self.metric.mode is Mode.MAX else 1.0
+        """The best first, then those without a value by number; without a metric, all by number."""
+        if self.metric is None:
+            return iter([self._rows[number] for number in sorted(self._rows)])
+        sign = -1.0 if self.metric.mode is Mode.MAX else 1.0
         return iter(sorted(self._rows.values(), key=lambda row: _place(row, sign)))
 
     def failed(self) -> list[Row]:

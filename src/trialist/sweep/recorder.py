@@ -108,6 +108,9 @@ class Recorder:
             if not report.superseded and (below is None or report.step <= below)
         ]
         files.directory.mkdir(parents=True, exist_ok=True)
+        if not kept:
+            files.reports.unlink(missing_ok=True)
+            return
         with replacing(files.reports) as file:
             file.writelines(kept)
 

@@ -94,10 +94,10 @@ def plan_of(options: SweepOptions, cwd: Path) -> Prepared:
     """
     options.check()
     check_prefix(options.run_prefix)
+    check_names(options)
     path = Path(options.config) if options.config is not None else first_config(cwd).relative_to(cwd)
     document = load_yaml(path)
     plan = make_plan(document.marked, options, source=document.file, line_of=document.line_of)
-    check_names(plan)
     return Prepared(plan, document, cwd)
 
 
