@@ -7,6 +7,7 @@ decided by a front door.
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections import Counter
 from typing import Any
@@ -41,6 +42,7 @@ from trialist.engine.runs import Runs
 _log = logging.getLogger("trialist")
 COMMIT_EVERY_S = 0.005
 COMMIT_RECORDS = 256
+NO_SPACE_WAIT_S = 0.5
 COMMANDS_EVERY_S = 0.1
 """How often the store is asked for commands, and the longest that ``poll`` waits."""
 
@@ -101,6 +103,7 @@ class Engine:
         self._stopping = ""
         self._commands_due = 0.0
         self._yielded = False
+        self._no_space = False
 
     # --- from outside ---
 
@@ -160,7 +163,7 @@ class Engine:
         if self._runs.has_launches:
             if not self._a.executor.runs_ahead or self._commit_due():
                 self._commit()
-            self._runs.launch()
+            self._launch()
         elif not self._runs.running and not self._replies.outstanding and self._finish(interrupts):
             return False
         with interrupts.polling():
@@ -243,6 +246,22 @@ class Engine:
             if why:
                 return why
         return ""
+
+    def _launch(self) -> None:
+        """Start what was begun; a disk too full for a trial's files is waited out, like a full store."""
+        try:
+            self._runs.launch()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            if not self._no_space:
+                self._no_space = True
+                self._a.say(f"no space for a trial's files; nothing is lost, trying on ({error})")
+            Interrupts.pause(NO_SPACE_WAIT_S)
+            return
+        if self._no_space:
+            self._no_space = False
+            self._a.say("there is space again")
 
     # --- being told ---
 

@@ -158,10 +158,14 @@ class Runs:
         self._launches.append(segment)
 
     def launch(self) -> None:
-        """Hand what was begun to the executor; what has side effects must be committed by now."""
-        launches, self._launches = self._launches, []
-        for segment in launches:
-            self._executor.start(segment)
+        """Hand what was begun to the executor; what has side effects must be committed by now.
+
+        Raises:
+            OSError: No space for a trial's files; it and the following ones are handed over by the next call.
+        """
+        while self._launches:
+            self._executor.start(self._launches[0])
+            del self._launches[0]
 
     def _start_state(self, trial: Trial) -> State:
         """Where a new attempt starts: its own last checkpoint, else the one it was given, else nothing."""
