@@ -33,7 +33,7 @@ def rank(value: float | None, sign: int) -> float | None:
     """What trials are sorted by, ascending from the best; ``None`` for those that come last."""
     if value is None or not math.isfinite(value):
         return None
-    return sign * float(value)
+    return sign * float(value) + 0.0  # no -0.0: SQLite keeps none, and a cursor must name what is kept
 
 
 def best_first(order: TrialOrder, sign: int) -> bool:

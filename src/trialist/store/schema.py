@@ -15,6 +15,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -150,7 +151,12 @@ checkpoints = Table(
 )
 Index("ix_checkpoints_trial", checkpoints.c.sid, checkpoints.c.trial, checkpoints.c.seq)
 
-version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True, nullable=False))
+version = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 """Alembic's own table, in a metadata of its own: migrations must not see it."""
 
 

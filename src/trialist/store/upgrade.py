@@ -14,8 +14,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from alembic import command
 from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
@@ -87,11 +88,18 @@ def _refuse_led(backend: SqliteBackend, connection: Connection) -> None:
 
 
 def run_scripts(connection: Connection) -> None:
-    """Run the migrations that are due, without committing."""
+    """Run the migrations that are due, inside the caller's transaction and without committing."""
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    scripts = ScriptDirectory.from_config(config)
+
+    def due(revision: Any, _context: Any) -> Any:
+        return scripts._upgrade_revs("head", revision)
+
+    # Alembic's own way for callers without an env.py: see "Programmatic API use" in its cookbook.
+    with EnvironmentContext(config, scripts, fn=due) as environment:
+        environment.configure(connection=connection, render_as_batch=True)
+        environment.run_migrations()
 
 
 def back_up(backend: SqliteBackend, was: str) -> Path:

@@ -193,7 +193,7 @@ class EventScript:
             )
         )
 
-    def end(self, number: int, status: TrialStatus = TrialStatus.COMPLETED, **metrics: float) -> None:
+    def end(self, number: int, status: TrialStatus = TrialStatus.COMPLETED, /, **metrics: float) -> None:
         """The trial ends; ``metrics`` come on top of what it reported."""
         trial = self.trials[number]
         known = {**trial.metrics, **metrics}
