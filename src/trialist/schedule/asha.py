@@ -73,7 +73,8 @@ class AshaScheduler:
         metrics: The study's.
         eta: 1/eta of a rung go on; at least 2. Also called ``reduction_factor``.
         min_steps: The lowest rung; rungs follow at ``min_steps * eta**k``.
-        max_steps: What a whole trial takes: there is no rung at or above it. Without it rungs go on for ever.
+        max_steps: What a whole trial takes: there is no rung at or above it. Without it rungs go on for ever, and a trial
+            that comes to a new one first waits there for others.
         rungs: The rungs themselves, ascending, instead of ``min_steps`` and ``max_steps``.
         variant: ``promote`` or ``stop``. ``stop`` lets the best one of the first few trials of a rung go on, where
             ``promote`` lets them wait.
