@@ -64,7 +64,7 @@ def shades(values: Sequence[float], mode: Mode) -> Shades:
     """Shades for the cells of a heat map; few that are far worse than the median do not take the shades from the rest."""
     ordered = sorted((min(_FAR, max(-_FAR, value)) for value in values), reverse=mode is Mode.MIN)
     worst, middle, best = ordered[0], ordered[len(ordered) // 2], ordered[-1]
-    floor = middle - 2.0 * (best - middle)
+    floor = middle - 4.0 * (best - middle)
     inside = [value for value in ordered if (value >= floor if mode is Mode.MAX else value <= floor)]
     if middle == best or len(inside) == len(ordered):
         return Shades(worst, best, clipped=False)

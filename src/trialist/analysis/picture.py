@@ -7,6 +7,7 @@ Universal Design", 2008) and, for heat maps, of viridis: told apart by colour-bl
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -261,8 +262,8 @@ def _names(pen: _Pen, series: Series, box: _Box, area: _Box) -> None:
 def _ramp(pen: _Pen, series: Series, area: _Box, colours: Shades) -> None:
     """The key to the colours: from worse to better."""
     y, width = area.bottom + 66, 160.0
-    beyond = "" if not colours.clipped else "≤ " if series.metric.mode is Mode.MAX else "≥ "
-    worse, better = beyond + number(colours.worst), number(colours.best)
+    beyond = "" if not colours.clipped else " or less" if series.metric.mode is Mode.MAX else " or more"
+    worse, better = number(colours.worst) + beyond, number(colours.best)
     x = pen.text(area.left, y, worse, _SMALL, QUIET, anchor="lm") + 8
     for k in range(80):
         pen.block(x + k * width / 80, y - 5, width / 80 + 0.5, 10, _viridis(k / 79))
@@ -292,6 +293,12 @@ def _fit_text(pen: _Pen, text: str, width: float, size: int) -> str:
     return _cut(text, keep)
 
 
+def _drawable(text: str) -> str:
+    """The text in letters that the font has: it knows Latin ones without accents, and little else."""
+    plain = "".join(char for char in unicodedata.normalize("NFD", text) if not unicodedata.combining(char))
+    return "".join(char if char.isascii() or char in "…·" else "?" for char in plain)
+
+
 def _cut(text: str, keep: int) -> str:
     head = keep // 3
     return f"{text[:head]}…{text[len(text) - (keep - head) :]}"
@@ -311,20 +318,20 @@ class _Pen:
 
     def text(self, x: float, y: float, text: str, size: int, colour: Colour, anchor: str = "la") -> float:
         """Write, and return where the text ends."""
-        self._draw.text((x * SCALE, y * SCALE), text, fill=colour, font=self._font(size), anchor=anchor)
+        self._draw.text((x * SCALE, y * SCALE), _drawable(text), fill=colour, font=self._font(size), anchor=anchor)
         return x + self.width_of(text, size)
 
     def upright(self, x: float, y: float, text: str, size: int, colour: Colour) -> None:
         """Write from bottom to top, centred on a place."""
         wide, high = round(self.width_of(text, size) * SCALE) + 4, size * SCALE * 2
         strip = Image.new("L", (wide, high), 0)
-        ImageDraw.Draw(strip).text((wide / 2, high / 2), text, fill=255, font=self._font(size), anchor="mm")
+        ImageDraw.Draw(strip).text((wide / 2, high / 2), _drawable(text), fill=255, font=self._font(size), anchor="mm")
         strip = strip.rotate(90, expand=True)
         corner = (round(x * SCALE - strip.width / 2), round(y * SCALE - strip.height / 2))
         self._image.paste(Image.new("RGB", strip.size, colour), corner, strip)
 
     def width_of(self, text: str, size: int) -> float:
-        return float(self._font(size).getlength(text)) / SCALE
+        return float(self._font(size).getlength(_drawable(text))) / SCALE
 
     def line(self, points: Sequence[tuple[float, float]], colour: Colour, width: float) -> None:
         scaled = [(x * SCALE, y * SCALE) for x, y in points]
