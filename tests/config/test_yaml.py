@@ -104,7 +104,7 @@ def test_what_is_wrong_is_told_with_file_and_line(text, line, told):
         (b"\xff\xfea\x00", "x.yaml:1: it is written in UTF-16: save it as UTF-8."),
         (b"a: 1\nb: \xff\xfe\xfa", "x.yaml:2: it is no UTF-8 text (byte 0xff)."),
         (b"\x7fELF\x00\x01", "x.yaml:1: the character U+007F may not stand in YAML: is this a text file?"),
-        (b"a: " + b"x" * (5 << 20), "x.yaml:1: it is larger than 4 MiB, which no config is."),
+        (b"a: " + b"x" * (5 << 20), "x.yaml:1: it is larger than 2 MiB, which no config is."),
     ],
 )
 def test_files_that_are_no_text_are_told(tmp_path, monkeypatch, raw, told):

@@ -17,7 +17,7 @@ from trialist.config.paths import Path, as_path, format_path, set_path
 from trialist.config.write import Edit, apply_edits, dump_text, plan_edits
 from trialist.core.errors import ConfigError, nearest
 
-MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 2 * 1024 * 1024
 """Larger files are no configs."""
 _BOMS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 
