@@ -299,11 +299,9 @@ def main() -> None:
     address = f"{folder}/s"
     become_subreaper()
     gc.freeze()  # what is loaded stays: forked children copy less
-    try:
-        Warden(socket.socket(fileno=descriptor), address, engine_pid).run()
-    finally:
-        for step, path in ((os.unlink, address), (os.rmdir, folder)):
-            try:
-                step(path)
-            except OSError:  # the engine removes it too
-                pass
+    Warden(socket.socket(fileno=descriptor), address, engine_pid).run()
+    for step, path in ((os.unlink, address), (os.unlink, f"{folder}/log"), (os.rmdir, folder)):
+        try:  # not after an error: the engine reads the log then
+            step(path)
+        except OSError:  # the engine removes it too
+            pass

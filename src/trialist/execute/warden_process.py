@@ -120,7 +120,9 @@ class WardenProcess:
         self._process.kill()
         code = self._process.wait()
         self.connection.close()
-        words = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
+        words: list[str] = []
+        with suppress(FileNotFoundError):  # it removed its folder itself
+            words = self._log.read_text(errors="replace").strip().splitlines()
         for name in ("s", "log"):
             Path(self._folder, name).unlink(missing_ok=True)
         with suppress(OSError):
