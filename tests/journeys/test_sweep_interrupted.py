@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,12 @@ def starts(root):
     return [line.split()[0] for line in (root / "starts").read_text().splitlines()]
 
 
+def wait_for_starts(root, count, sweep):
+    while len(starts(root)) < count:
+        assert sweep.process.poll() is None, sweep.end()
+        time.sleep(0.01)
+
+
 def alive(root):
     found = []
     for line in (root / "starts").read_text().splitlines():
@@ -119,6 +126,7 @@ def test_ctrl_c_twice_over_and_resumed_without_repeating_a_finished_run(root, sw
     (root / "gate").write_text("3")
     first = sweep("--config", "c.yaml", "--run-prefix", "lr", "--jobs", "2")
     first.until("[2/6]")
+    wait_for_starts(root, 4, first)
     first.process.send_signal(signal.SIGINT)
     first.until("starting no more")
     (root / "gate").write_text("99")
@@ -131,8 +139,7 @@ def test_ctrl_c_twice_over_and_resumed_without_repeating_a_finished_run(root, sw
     (root / "gate").write_text("5")
     second = sweep("--resume")
     second.until("Going on with lr_")
-    while len(starts(root)) < 6:
-        assert second.process.poll() is None
+    wait_for_starts(root, 6, second)
     second.process.send_signal(signal.SIGINT)
     second.until("starting no more")
     second.process.send_signal(signal.SIGINT)
@@ -157,8 +164,7 @@ def test_kill_9_leaves_nobody_and_loses_nothing(root, sweep):
     (root / "gate").write_text("3")
     first = sweep("--config", "c.yaml", "--run-prefix", "lr", "--jobs", "2")
     first.until("[2/6]")
-    while len(starts(root)) < 4:
-        assert first.process.poll() is None
+    wait_for_starts(root, 4, first)
     first.kill()
     (root / "gate").unlink()
     name = next((root / "runs").glob("*.csv")).stem

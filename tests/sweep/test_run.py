@@ -284,6 +284,21 @@ def test_nothing_to_resume_is_said(place):
         place.sweep(resume="mine")
 
 
+def test_failed_runs_are_tried_again_when_somebody_asks(place):
+    place.write(
+        "c.yaml", "x: [1, 2]\ncommand: [python, -c, \"import os; print('loss={x}'); assert os.path.exists('ok')\"]\n"
+    )
+    assert place.sweep(config="c.yaml", metric="loss").code == 1
+    study = trialist.list_studies()[0]
+    for trial in study.trials(status="failed"):
+        trial.retry()
+    place.write("ok", "")
+    ran = place.sweep(resume="")
+    assert ran.code == 0, ran.text
+    assert "4 runs: 2 completed, 2 failed" in ran.text
+    assert len(place.directories()) == 4
+
+
 def test_more_trials_can_be_made_of_a_sweep_that_ended(place):
     place.write("c.yaml", "x: {type: uniform, low: 0, high: 1}\nmetric: val_loss\n" + PRINTS)
     assert place.sweep(config="c.yaml", num_trials=2, search="sobol").code == 0

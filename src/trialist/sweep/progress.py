@@ -49,6 +49,7 @@ class Tally:
 
     def add(self, trial: Trial) -> None:
         self.ended += 1
+        self.total += trial.source == "retry"
         self._seconds += trial.seconds
         self.failed += trial.status is TrialStatus.FAILED
         if self.metric is None or not trial.status.counts or trial.value is None:

@@ -57,6 +57,8 @@ class Recorder:
         self._reports_of = reports_of
         self._written_at = 0.0
         self._dirty = True
+        self.is_whole = False
+        """Whether everything has been written: false while it goes on, and where a full disk had it switched off."""
 
     def restore(self, trials: Iterable[Trial]) -> None:
         """Take what the store knows, and write what a crash kept from the files."""
@@ -100,6 +102,7 @@ class Recorder:
 
     def close(self) -> None:
         self.flush()
+        self.is_whole = True
 
     def _rewrite_reports(self, files: RunFiles, trial: Trial, below: int | None = None) -> None:
         kept = [

@@ -60,6 +60,8 @@ def summary(ended: Ended, *, width: int, again: str, here: Path) -> str:
     failed = ended.leaderboard.failed()
     if failed:
         lines += ["", *_failures(failed, ended.files, width)]
+        if not ended.interrupted:
+            lines.append(f"Try them again: trialist retry {ended.files.stem} --failed")
     lines += ["", f"Go on with it: {again}" if ended.interrupted else f"See more: trialist show {ended.files.stem}"]
     return "\n".join(lines)
 

@@ -1,0 +1,93 @@
+"""The files of a run follow its events, and are written again from the store where a crash kept them from being."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+
+from trialist.core.events import AttemptStarted, Event, Reported, TrialEnded
+from trialist.core.records import Failure, FailureReason, Report, Trial
+from trialist.core.states import TrialStatus
+from trialist.sweep.layout import SweepFiles
+from trialist.sweep.leaderboard import Leaderboard
+from trialist.sweep.recorder import Recorder
+
+TRIAL = Trial(number=0, params={"x": 1}, status=TrialStatus.RUNNING, attempt=1)
+
+
+def recorder(tmp_path, reports=()):
+    files = SweepFiles(runs=tmp_path, stem="s_123045")
+    board = Leaderboard(["x"], None)
+    made = Recorder(
+        study="s_123045",
+        leaderboard=board,
+        path=files.leaderboard,
+        files_of=lambda trial: files.run(f"s_123045_x_{trial.number}"),
+        reports_of=lambda trial: reports,
+    )
+    return made, files.run("s_123045_x_0"), files.leaderboard
+
+
+def event(body, seq=1):
+    return Event(seq=seq, at=1000.0 + seq, body=body)
+
+
+def reported(step, **metrics):
+    return event(Reported(trial=0, attempt=1, step=step, metrics=metrics), step)
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_reports_are_appended_as_they_come(tmp_path):
+    made, run, _ = recorder(tmp_path)
+    made.write([reported(1, loss=0.5), reported(2, loss=math.nan)], {0: TRIAL})
+    made.write(
+        [event(Reported(trial=0, attempt=1, step=3, metrics={"loss": 0.25, "at": 7.0, "step": 9.0}))], {0: TRIAL}
+    )
+    assert [(line["step"], line["loss"]) for line in lines(run.reports)] == [(1, 0.5), (2, "NaN"), (3, 0.25)]
+
+
+def test_a_new_attempt_keeps_what_still_counts(tmp_path):
+    stored = [
+        Report(trial=0, attempt=1, step=1, metrics={"loss": 3.0}, at=1.0),
+        Report(trial=0, attempt=1, step=2, metrics={"loss": 2.0}, at=2.0, superseded=True),
+    ]
+    made, run, _ = recorder(tmp_path, stored)
+    made.write([reported(1, loss=3.0), reported(2, loss=2.0)], {0: TRIAL})
+    made.write([event(AttemptStarted(trial=0, attempt=2, from_step=1)), reported(2, loss=1.0)], {0: TRIAL})
+    assert [(line["step"], line["loss"]) for line in lines(run.reports)] == [(1, 3.0), (2, 1.0)]
+
+
+def test_an_end_is_written_whole(tmp_path):
+    made, run, board = recorder(tmp_path)
+    error = Failure(reason=FailureReason.EXIT_CODE, message="exit code 2: no")
+    ended = Trial(
+        number=0,
+        params={"x": 1},
+        status=TrialStatus.FAILED,
+        error=error,
+        metrics={"loss": math.inf},
+        attempt=1,
+        ended_at=1.0,
+    )
+    made.write([event(TrialEnded(trial=0, attempt=1, status=TrialStatus.FAILED))], {0: ended})
+    made.close()
+    result = json.loads(run.result.read_text())
+    assert result["error"] == {"reason": "exit_code", "message": "exit code 2: no"}
+    assert (result["status"], result["exit_code"], result["metrics"]) == ("failed", 2, {"loss": "Infinity"})
+    with board.open(newline="") as file:
+        assert next(csv.DictReader(file))["status"] == "failed"
+    assert lines(run.reports)[0]["loss"] == "Infinity"
+
+
+def test_what_a_crash_kept_from_the_files_is_written_again(tmp_path):
+    made, run, board = recorder(tmp_path, [Report(trial=0, attempt=1, step=1, metrics={"loss": 3.0}, at=1.0)])
+    run.directory.mkdir()
+    made.restore([Trial(number=0, params={"x": 1}, status=TrialStatus.COMPLETED, metrics={"loss": 3.0}, attempt=1)])
+    made.close()
+    assert json.loads(run.result.read_text())["status"] == "completed"
+    assert lines(run.reports)[0]["step"] == 1
+    assert board.is_file()
