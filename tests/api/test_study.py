@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -383,3 +384,36 @@ def test_what_cannot_run_elsewhere_is_said(study):
     with pytest.raises(ConfigError, match="gpu"):
         study.run(distance, num_trials=1, resources={"gpu": 64})
     assert study.trials() == []
+
+
+def test_asked_trials_obey_the_scheduler_and_move_from_rung_to_rung(store):
+    study = trialist.create_study(
+        "rungs",
+        SPACE,
+        metric="loss",
+        mode="min",
+        scheduler={"name": "asha", "eta": 2, "min_steps": 1, "max_steps": 4, "variant": "stop"},
+        store=store,
+    )
+    good = study.ask()
+    assert [good.report(step=step, loss=0.1) for step in (1, 2, 3)] == ["continue", "continue", "continue"]
+    assert study.trial(good.number).record.to_step is None  # past the last rung: to the end
+    bad = study.ask()
+    assert bad.report(step=1, loss=9.0) == "stop"
+    assert study.trial(bad.number).status == "stopped"
+    assert study.trial(bad.number).value == 9.0
+
+
+def test_telemetry_files_are_whole_after_a_second_run(study, tmp_path):
+    from trialist.telemetry import EventsJsonl, Ledger, Timeline
+
+    def sinks():
+        return [EventsJsonl(tmp_path / "events.jsonl"), Ledger(tmp_path / "ledger.tsv"), Timeline(tmp_path / "t.json")]
+
+    study.run(distance, num_trials=3, sinks=sinks())
+    study.run(distance, num_trials=4)
+    study.run(distance, num_trials=5, sinks=sinks())
+    seqs = [json.loads(line)["seq"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert seqs == list(range(1, study.row.seq + 1))
+    assert len((tmp_path / "ledger.tsv").read_text().splitlines()) == 1 + 5
+    assert json.loads((tmp_path / "t.json").read_text())

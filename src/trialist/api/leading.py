@@ -19,6 +19,7 @@ from trialist.engine.loop import Engine
 from trialist.engine.placement import Placement, machine_resources, visible_devices
 from trialist.space import SearchSpace
 from trialist.store.holders import holder
+from trialist.telemetry.follow import Follower, catch_up
 
 LEASE_TTL_S = 30.0
 """How long a leader may be silent before another process may take over; a dead one on this machine is known at once."""
@@ -52,6 +53,9 @@ def lead_study(store: Store, study: Study, space: SearchSpace, request: LeadRequ
         except StudyLed as error:
             raise StudyLed(study.name, error.holder) from None
         try:
+            for sink in request.sinks:
+                if isinstance(sink, Follower):
+                    catch_up(sink, store, study.id)  # what a crash kept from its file
             engine = _engine(store, lease, space, request, clock)
             with leading_here(study.id, engine.carry_out):
                 return engine.run()

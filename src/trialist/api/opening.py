@@ -126,12 +126,13 @@ def _check_same(found: StudyRow, given: StudySpec, space: SearchSpace) -> None:
             differences[f"space.{path}"] = (was, now)
         if not differences:
             differences["space"] = ("another order of params or other constraints", "this one")
-    for what, was, now in (
+    settings: tuple[tuple[str, Any, Any], ...] = (
         ("metric", _metrics(old), _metrics(given)),
         ("seed", old.seed, given.seed),
         ("searcher", _name(old.searcher), _name(given.searcher)),
         ("scheduler", _name(old.scheduler), _name(given.scheduler)),
-    ):
+    )
+    for what, was, now in settings:
         if was != now:
             differences[what] = (was, now)
     if differences:

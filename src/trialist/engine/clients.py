@@ -9,7 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trialist.core.errors import Conflict, InternalError
-from trialist.core.events import AttemptEnded, AttemptStarted, Decided, Reported, StudyStatusChanged, TrialEnded
+from trialist.core.events import (
+    AttemptContinued,
+    AttemptEnded,
+    AttemptStarted,
+    Decided,
+    Reported,
+    StudyStatusChanged,
+    TrialEnded,
+)
 from trialist.core.ports import ExitedSignal, Scheduler, Searcher
 from trialist.core.records import (
     AttemptKey,
@@ -19,6 +27,7 @@ from trialist.core.records import (
     Exhausted,
     Failure,
     FailureReason,
+    Fork,
     NeedsReply,
     OutcomeKind,
     Pause,
@@ -112,8 +121,10 @@ class Clients:
             return {"decision": "continue"}
         word = type(decision).__name__.lower()
         by = self._scheduler.name
+        if isinstance(decision, Fork):
+            lead.suggested(decision.suggestion, source=by, counted=False)
         lead.emit(Decided(trial=number, attempt=trial.attempt, step=step, decision=word, by=by, reason=decision.reason))
-        if isinstance(decision, Stop):
+        if isinstance(decision, Stop | Fork):
             self._end(trial, OutcomeKind.STOPPED, {}, Leaving(Errand.STOP, by, decision.reason))
         elif isinstance(decision, Pause):
             event = AttemptEnded(
@@ -125,6 +136,11 @@ class Clients:
                 message=decision.reason,
             )
             lead.emit(event)
+        elif isinstance(decision, Continue):
+            to_step = decision.to_step
+            if to_step is None or to_step <= step:
+                to_step = self._scheduler.boundary(trial, step)
+            lead.emit(AttemptContinued(trial=number, attempt=trial.attempt, from_step=step, to_step=to_step, by=by))
         return {"decision": word}
 
     def tell(self, number: int, metrics: Mapping[str, float], error: str | None = None) -> dict[str, Any]:

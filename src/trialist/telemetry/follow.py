@@ -6,7 +6,7 @@ Knows the store's port; no file format.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from trialist.core.events import Body, Event
 from trialist.core.ports import Sink, Store
@@ -15,6 +15,7 @@ from trialist.core.records import Trial
 PAGE = 1000
 
 
+@runtime_checkable
 class Follower(Sink, Protocol):
     """A sink whose output tells how far it got.
 
