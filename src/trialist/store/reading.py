@@ -7,13 +7,13 @@ study is always named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
-from trialist.core.errors import NotFound, SchemaMismatch, UserError
+from trialist.core.errors import NotFound, SchemaMismatch, StoreError, UserError
 from trialist.core.events import EVENT_KINDS, Body, Event, kind_of
 from trialist.core.ports import BY_NUMBER, StudyPage, TrialOrder, TrialPage
-from trialist.core.records import Attempt, Checkpoint, Command, Report, Study, Trial
+from trialist.core.records import Attempt, Checkpoint, Command, Report, Study, StudySpec, Trial
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.store import rows, statements
 from trialist.store.backend import Backend, Cursor
@@ -30,6 +30,7 @@ from trialist.store.paging import (
 )
 from trialist.store.statements import Statements
 
+R = TypeVar("R")
 _PAGE = 1000
 _LIVE = (TrialStatus.WAITING, TrialStatus.RUNNING, TrialStatus.PAUSED)
 _BIGGEST = 2**63 - 1
@@ -54,6 +55,18 @@ class Reading:
         """All rows of one query."""
         with self._connections.read() as cursor:
             return self._run(cursor, build, *args, **values).fetchall()
+
+    def _decoded(self, read: Callable[..., R], found: Iterable[Sequence[Any]]) -> list[R]:
+        """Records from rows.
+
+        Raises:
+            StoreError: What is in a row is not what was written: the database is damaged.
+        """
+        try:
+            return [read(*row) for row in found]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            what = read.__name__.removeprefix("read_")
+            raise StoreError(self.url, f"the row of a {what} cannot be read ({error!r}): it is damaged.") from error
 
     def _sid(self, study_id: str) -> int:
         sid = self._sids.get(study_id)
@@ -84,7 +97,7 @@ class Reading:
             for column in ("name", "id"):
                 row = self._run(cursor, statements.study_by, column, key=name_or_id).fetchone()
                 if row is not None:
-                    return rows.read_study(*row)
+                    return self._decoded(rows.read_study, [row])[0]
         return None
 
     def list_studies(
@@ -107,7 +120,7 @@ class Reading:
             limit=limit + 1,
         )
         more = number_cursor(found[limit - 1][0]) if len(found) > limit else None
-        return StudyPage([rows.read_study(*row[1:]) for row in found[:limit]], more)
+        return StudyPage(self._decoded(rows.read_study, (row[1:] for row in found[:limit])), more)
 
     # trials
 
@@ -118,7 +131,7 @@ class Reading:
         if not found:
             self._check_study(study_id)
             raise NotFound("trial", number, self.url)
-        return rows.read_trial(*found[0])
+        return self._decoded(rows.read_trial, found)[0]
 
     def trials(
         self,
@@ -147,7 +160,7 @@ class Reading:
         if not found:
             self._check_study(study_id)
         more = number_cursor(found[limit - 1][0]) if len(found) > limit else None
-        return TrialPage([rows.read_trial(*row) for row in found[:limit]], more)
+        return TrialPage(self._decoded(rows.read_trial, found[:limit]), more)
 
     def _page_by_value(
         self, study_id: str, status: list[TrialStatus], order: TrialOrder, limit: int, last: ValueCursor | None
@@ -171,13 +184,13 @@ class Reading:
             self._check_study(study_id)
         end = found[limit - 1] if len(found) > limit else None
         more = None if end is None else value_cursor(ValueCursor(end[-1], end[0]))
-        return TrialPage([rows.read_trial(*row[:-1]) for row in found[:limit]], more)
+        return TrialPage(self._decoded(rows.read_trial, (row[:-1] for row in found[:limit])), more)
 
-    def _study_spec(self, cursor: Cursor, study_id: str) -> Any:
+    def _study_spec(self, cursor: Cursor, study_id: str) -> StudySpec:
         row = self._run(cursor, statements.study_by, "id", key=study_id).fetchone()
         if row is None:
             raise NotFound("study", study_id, self.url)
-        return rows.read_study(*row).spec
+        return self._decoded(rows.read_study, [row])[0].spec
 
     def iter_trials(self, study_id: str, *, status: Sequence[TrialStatus] = ()) -> Iterator[Trial]:
         cursor = None
@@ -224,19 +237,19 @@ class Reading:
             begun = self._run(cursor, statements.attempts_of, sid=sid, trial=trial).fetchall()
         if not found:
             self._check_study(study_id)
-        return _with_superseded(found, [rows.read_attempt(*row) for row in begun])
+        return self._decoded(rows.read_report, _with_superseded(found, self._decoded(rows.read_attempt, begun)))
 
     def attempts(self, study_id: str, trial: int) -> list[Attempt]:
         found = self._rows(statements.attempts_of, sid=self._sid(study_id), trial=trial)
         if not found:
             self._check_study(study_id)
-        return [rows.read_attempt(*row) for row in found]
+        return self._decoded(rows.read_attempt, found)
 
     def checkpoints(self, study_id: str, trial: int | None = None) -> list[Checkpoint]:
         found = self._rows(statements.checkpoints_of, trial is not None, sid=self._sid(study_id), trial=trial)
         if not found:
             self._check_study(study_id)
-        return [rows.read_checkpoint(*row) for row in found]
+        return self._decoded(rows.read_checkpoint, found)
 
     def checkpoint(self, study_id: str, checkpoint_id: str) -> Checkpoint:
         sid = self._sid(study_id)
@@ -244,7 +257,7 @@ class Reading:
         if not found:
             self._check_study(study_id)
             raise NotFound("checkpoint", checkpoint_id, self.url)
-        return rows.read_checkpoint(*found[0])
+        return self._decoded(rows.read_checkpoint, found)[0]
 
     # commands
 
@@ -252,7 +265,7 @@ class Reading:
         found = self._rows(statements.pending_commands, sid=self._sid(study_id), limit=1000)
         if not found:
             self._check_study(study_id)
-        return [rows.read_command(*row) for row in found]
+        return self._decoded(rows.read_command, found)
 
     def command(self, study_id: str, command_id: int) -> Command:
         found = []
@@ -261,7 +274,7 @@ class Reading:
         if not found:
             self._check_study(study_id)
             raise NotFound("command", command_id, self.url)
-        return rows.read_command(*found[0])
+        return self._decoded(rows.read_command, found)[0]
 
     def close(self) -> None:
         self._connections.close()
@@ -286,11 +299,11 @@ def _numbered(name: str, values: Sequence[str]) -> dict[str, str]:
     return {f"{name}{index}": str(value) for index, value in enumerate(values)}
 
 
-def _with_superseded(found: list[Any], begun: list[Attempt]) -> list[Report]:
+def _with_superseded(found: list[Any], begun: list[Attempt]) -> list[tuple[Any, ...]]:
     """Reports above the lowest step at which a later attempt began are superseded; 0 means that it began from nothing."""
     floors: dict[int, float] = {}
     lowest = float("inf")
     for attempt in reversed(begun):
         floors[attempt.attempt] = lowest
         lowest = min(lowest, attempt.from_step or float("-inf"))
-    return [rows.read_report(*row, superseded=row[2] > floors.get(row[1], float("inf"))) for row in found]
+    return [(*row, row[2] > floors.get(row[1], float("inf"))) for row in found]

@@ -310,7 +310,7 @@ def read_metrics(text: str) -> dict[str, float]:
     return decode_metrics(loads(text))
 
 
-def read_report(trial: int, attempt: int, step: int, at: float, metrics: str, *, superseded: bool) -> Report:
+def read_report(trial: int, attempt: int, step: int, at: float, metrics: str, superseded: bool) -> Report:
     """A report from its row."""
     return Report(trial=trial, attempt=attempt, step=step, metrics=read_metrics(metrics), at=at, superseded=superseded)
 

@@ -69,6 +69,8 @@ class SqliteBackend:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
             # SQLite gives its other files (-wal, -shm) the mode of this one.
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600 if private else 0o666))
+        except (FileExistsError, NotADirectoryError) as error:
+            raise StoreError(self.name, "cannot make this file: a part of its path is not a directory.") from error
         except OSError as error:
             raise StoreError(self.name, f"cannot make this file: {(error.strerror or str(error)).lower()}.") from error
 
