@@ -21,6 +21,8 @@ from trialist.sweep.leaderboard import Leaderboard, exit_code, row_of
 
 LEADERBOARD_EVERY_S = 1.0
 """Writing it costs time in proportion to its length, so it is not written for every run of a fast sweep."""
+_SHARE = 20
+"""A long one is written more rarely: at most this part of the time goes into it."""
 
 
 class ReportsOf(Protocol):
@@ -55,7 +57,7 @@ class Recorder:
         self._path = path
         self._files_of = files_of
         self._reports_of = reports_of
-        self._written_at = 0.0
+        self._due_at = 0.0
         self._dirty = True
         self.is_whole = False
         """Whether everything has been written: false while it goes on, and where a full disk had it switched off."""
@@ -91,14 +93,16 @@ class Recorder:
             if isinstance(event.body, TrialEnded):
                 trial = trials[event.body.trial]
                 self._write_result(self._files_of(trial), trial)
-        if time.monotonic() - self._written_at >= LEADERBOARD_EVERY_S:
+        if time.monotonic() >= self._due_at:
             self.flush()
 
     def flush(self) -> None:
         """Write the leaderboard where it has changed."""
         if self._dirty:
+            began = time.monotonic()
             self._leaderboard.write(self._path)
-            self._dirty, self._written_at = False, time.monotonic()
+            ended = time.monotonic()
+            self._dirty, self._due_at = False, ended + max(LEADERBOARD_EVERY_S, _SHARE * (ended - began))
 
     def close(self) -> None:
         self.flush()
