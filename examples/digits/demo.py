@@ -20,7 +20,7 @@ console = Console()
 
 
 def say(text: str) -> None:
-    console.print(f"\n[bold]{text}[/bold]", highlight=False)
+    console.print(f"\n[bold]{text}[/bold]", highlight=False, soft_wrap=True)
 
 
 def run(*arguments: str) -> int:
