@@ -270,6 +270,16 @@ def small_disk(path):
         subprocess.run(["umount", "-l", str(path)], check=True)
 
 
+def test_a_read_only_file_system_is_an_error(tmp_path):
+    with small_disk(tmp_path / "small") as directory:
+        fill(directory / "a.db")
+        subprocess.run(["mount", "-o", "remount,ro", str(directory)], check=True)
+        with pytest.raises(StoreError, match=r"read-only|permission"):
+            fill(directory / "a.db")
+        with pytest.raises(StoreError, match="read-only"):
+            fill(directory / "b.db")
+
+
 def fill_up(store):
     """Commit until there is no room; how many commits were acknowledged."""
     study = tell(store).script.study
