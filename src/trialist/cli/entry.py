@@ -21,6 +21,7 @@ from trialist.cli.verbs import VerbGroup
 from trialist.core.errors import InternalError, TrialistError
 
 PROGRAM = "trialist"
+_IO_ERROR = 74
 INTERRUPTED = 130
 """128 + SIGINT, as shells count."""
 _USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
@@ -88,6 +89,8 @@ def _run(args: list[str]) -> int:
     except BrokenPipeError:
         _close_quietly()
         return 1
+    except OSError as error:
+        return _outside(error, as_json)
     except Exception as error:  # noqa: BLE001  nobody sees a bare traceback; this is the last line of defence
         return _defect(error, as_json)
 
@@ -103,6 +106,14 @@ def _tell(kind: str, message: str, code: int, as_json: bool) -> int:
     except BrokenPipeError:
         _close_quietly()
     return code
+
+
+def _outside(error: OSError, as_json: bool) -> int:
+    """A full disk, a directory that may not be read: not the user's mistake, and not ours."""
+    if os.environ.get("TRIALIST_DEBUG"):
+        traceback.print_exc()
+    where = f"{error.filename}: " if error.filename else ""
+    return _tell(type(error).__name__, f"{where}{(error.strerror or str(error)).lower()}.", _IO_ERROR, as_json)
 
 
 def _defect(error: Exception, as_json: bool) -> int:

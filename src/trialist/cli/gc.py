@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trialist.api.cleaning import find_garbage, remove
-from trialist.cli.options import DryRunOption, JsonOption, StoreOption, missing, opened_store
+from trialist.cli.options import DryRunOption, JsonOption, StoreOption, nothing_yet, opened_store
 from trialist.cli.output import Column, clean, console, emit, plural, print_table, say, size
 
 
@@ -15,7 +15,7 @@ def gc(dry_run: DryRunOption = False, store: StoreOption = None, as_json: JsonOp
     """
     rows: list[dict[str, object]] = []
     total = 0
-    if not (store is None and missing(store)):
+    if not nothing_yet(store):
         with opened_store(store) as there:
             for garbage in find_garbage(there):
                 error = ""

@@ -8,14 +8,13 @@ import typer
 from rich.text import Text
 
 from trialist.api.documents import study_document
-from trialist.cli.options import JsonOption, StoreOption, missing, opened_store, place
+from trialist.cli.options import JsonOption, StoreOption, nothing_yet, opened_store, place
 from trialist.cli.output import Column, age, clean, console, emit, number, plural, print_table, say, status_text
+from trialist.cli.summary import progress
 from trialist.core.errors import ConfigError
 from trialist.core.records import Study
-from trialist.core.states import StudyStatus, TrialStatus
+from trialist.core.states import StudyStatus
 from trialist.store.locate import store_url
-
-ENDED = (TrialStatus.COMPLETED, TrialStatus.STOPPED, TrialStatus.FAILED, TrialStatus.CANCELLED)
 
 
 def list_(
@@ -33,7 +32,7 @@ def list_(
     """The studies of a store, newest first."""
     wanted = _status(status)
     to = console()
-    if store is None and missing(store):
+    if nothing_yet(store):
         if as_json:
             emit({"store": store_url(store), "studies": [], "cursor": None})
         else:
@@ -74,13 +73,6 @@ def _row(study: Study, led: bool) -> list[str | Text]:
     if study.status is StudyStatus.RUNNING and not led:
         status = Text("running, unled", style="yellow")
     return [clean(study.name), study.spec.door, status, progress(study), best, age(study.spec.created_at)]
-
-
-def progress(study: Study) -> str:
-    """Ended trials of all that there will be: ``12/40``; of those that there are, where no number is set."""
-    ended, total = study.count(*ENDED), study.spec.budget.num_trials
-    others = study.num_trials - study.num_suggested
-    return f"{ended}/{study.num_trials if total is None else max(total + others, study.num_trials)}"
 
 
 def _status(word: str | None) -> StudyStatus | None:

@@ -52,9 +52,13 @@ def tells(event: Event) -> bool:
 
 def line(event: Event) -> Text:
     """An event as one line."""
-    clock = time.strftime("%H:%M:%S", time.localtime(event.at))
-    text = Text(f"{clock}  ", style=FAINT, no_wrap=True, overflow="ellipsis")
+    text = Text(f"{clock(event.at)}  ", style=FAINT, no_wrap=True, overflow="ellipsis")
     return text.append_text(Text("", style="default").append_text(_told(event.body)))
+
+
+def clock(at: float) -> str:
+    """The time of day."""
+    return time.strftime("%H:%M:%S", time.localtime(at))
 
 
 def _told(body: Body) -> Text:

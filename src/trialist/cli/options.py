@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from trialist.cli.output import plural
 from trialist.config import parse_value
 from trialist.core.errors import ConfigError, NotFound
 from trialist.core.ports import Store
-from trialist.store.locate import open_store, store_url
+from trialist.store.locate import ENVIRONMENT, open_store, store_url
 
 _FILE = "sqlite:///"
 
@@ -94,6 +95,11 @@ def find_trial(study: Study, number: int) -> TrialHandle:
 def place(url: str) -> str:
     """A store's URL as people know it: the path of a file."""
     return url.removeprefix(_FILE)
+
+
+def nothing_yet(where: str | None) -> bool:
+    """Whether the store that is meant without ``--store`` is not there yet: no mistake, but a new user."""
+    return where in (None, os.environ.get(ENVIRONMENT)) and missing(where)
 
 
 def missing(where: str | None) -> bool:

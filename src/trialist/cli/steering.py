@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.cells import cell_len
@@ -14,6 +17,8 @@ from trialist.cli.advice import Step, next_steps
 from trialist.cli.options import opened
 from trialist.cli.output import FAINT, clean, console, emit, say
 from trialist.core.records import CommandKind
+
+_PATIENCE_S = 2.0
 
 
 def steer(
@@ -27,8 +32,26 @@ def steer(
 ) -> None:
     """Have one command carried out and say what became of it."""
     with opened(name, store) as study:
-        result = study.command(kind, args, dry_run=dry_run)
+        with patience(study):
+            result = study.command(kind, args, dry_run=dry_run)
         tell(study, result, as_json=as_json, trial=args.get("trial"))
+
+
+@contextmanager
+def patience(study: Study) -> Iterator[None]:
+    """Around a command: a person at a terminal is told when its leader takes a while to answer."""
+    leader = study.leader
+    if leader is None or not sys.stderr.isatty():
+        yield
+        return
+    notice = f"waiting for {leader}, which hears between its trials' reports …"
+    timer = threading.Timer(_PATIENCE_S, lambda: print(notice, file=sys.stderr))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def tell(study: Study, result: Mapping[str, Any], *, as_json: bool, trial: int | None = None) -> None:

@@ -89,9 +89,20 @@ def pace(row: StudyRow) -> Pace | None:
     if not ended or row.active_s <= 0:
         return None
     each = row.active_s / ended
+    everything = expected(row)
+    return Pace(each, None if everything is None else (everything - ended) * each)
+
+
+def expected(row: StudyRow) -> int | None:
+    """How many trials there will be, those outside the budget included; ``None``: nobody knows."""
     total = row.spec.budget.num_trials
-    left = None if total is None else max(0, total - row.num_suggested) + row.num_trials - ended
-    return Pace(each, None if left is None else left * each)
+    return None if total is None else max(total + row.num_trials - row.num_suggested, row.num_trials)
+
+
+def progress(row: StudyRow) -> str:
+    """Ended trials of all that there will be, or of those that there are: ``12/40``."""
+    total = expected(row)
+    return f"{row.count(*_ENDED):,}/{row.num_trials if total is None else total:,}"
 
 
 def best_params(study: Study, row: StudyRow) -> dict[str, Any]:
@@ -150,10 +161,9 @@ def goal(metric: Metric) -> str:
 
 
 def _progress(row: StudyRow) -> Text:
-    ended, total = row.count(*_ENDED), row.spec.budget.num_trials
-    if total is None:
+    ended, everything = row.count(*_ENDED), expected(row)
+    if everything is None:
         return Text(f"{ended:,} of {row.num_trials:,} ended; as many as the search has")
-    everything = max(total + row.num_trials - row.num_suggested, row.num_trials)
     filled = round(_BAR * ended / everything) if everything else 0
     bar = Text("━" * filled, style="cyan")
     bar.append("━" * (_BAR - filled), style=FAINT)

@@ -6,6 +6,7 @@ The store tells nobody of a commit, so it is asked twice a second. Knows no verb
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 from rich.console import Group
@@ -14,10 +15,10 @@ from rich.text import Text
 
 from trialist.api import Study
 from trialist.cli.advice import next_steps
-from trialist.cli.narration import line, tells
-from trialist.cli.output import console
+from trialist.cli.narration import clock, line, tells
+from trialist.cli.output import clean, console
 from trialist.cli.steering import step_line
-from trialist.cli.summary import print_summary
+from trialist.cli.summary import print_summary, progress
 from trialist.core.events import Event
 
 LOOK_EVERY_S = 0.5
@@ -55,10 +56,17 @@ def watch_study(study: Study, *, quiet: bool = False) -> None:
     elif to.is_terminal:
         _on_screen(study, after)
     else:
+        print(_in_one_line(study), flush=True)
         for page in follow(study, after):
             for event in page:
                 if tells(event):
                     print(line(event).plain, flush=True)
+
+
+def _in_one_line(study: Study) -> str:
+    row, leader = study.row, study.leader
+    led = f", led by {leader}" if leader else ", led by nobody"
+    return f"{clock(time.time())}  {clean(row.name)} is {row.status}{led}, {progress(row)} trials"
 
 
 def _on_screen(study: Study, after: int) -> None:
