@@ -179,3 +179,34 @@ def test_every_boundary_was_answered(bench):
     went_on = {(b.trial, b.from_step) for b in bench.bodies(AttemptContinued)}
     assert {key for key, word in decided.items() if word == "continue"} <= went_on
     assert set(decided.values()) <= {"continue", "pause"}
+
+
+def test_without_a_known_end_the_best_one_runs_to_its_end_when_no_others_come(bench):
+    bench.create(num_trials=5)
+    bench.lead(ScriptedExecutor(curve), scheduler=AshaScheduler(metrics=(LOSS,), eta=3, min_steps=1))
+    completed = [t for t in bench.trials if t.status is TrialStatus.COMPLETED]
+    best = min(bench.trials, key=lambda t: t.params["x"])
+    assert [t.number for t in completed] == [best.number]
+    assert best.step == 9
+    assert {t.status for t in bench.trials if t.number != best.number} == {TrialStatus.STOPPED}
+
+
+def test_a_stopped_study_promotes_nobody_and_leaves_nobody(bench):
+    bench.create(num_trials=6)
+    executor = ScriptedExecutor(curve)
+    real_poll, polls = executor.poll, []
+
+    def poll(timeout_s, sink):
+        bench.clock.forward(0.2)
+        polls.append(1)
+        if len(polls) == 4:
+            for kind, args in ((CommandKind.ENQUEUE, {"params": {"x": 0.5}}), (CommandKind.STOP, {})):
+                bench.store.send_command(bench.study_id, Command(kind=kind, args=args, key=kind, sender="test"))
+        real_poll(timeout_s, sink)
+
+    executor.poll = poll
+    end = bench.lead(executor, scheduler=asha())
+    assert (end.study.status, end.study.reason) == (StudyStatus.COMPLETED, "stopped by a person")
+    assert all(t.status.is_terminal for t in bench.trials)
+    enqueued = next(t for t in bench.trials if t.source == "enqueue")
+    assert (enqueued.status, enqueued.attempt) == (TrialStatus.CANCELLED, 0)

@@ -63,7 +63,7 @@ def test_a_new_attempt_keeps_what_still_counts(tmp_path):
 
 def test_an_end_is_written_whole(tmp_path):
     made, run, board = recorder(tmp_path)
-    error = Failure(reason=FailureReason.EXIT_CODE, message="exit code 2: no")
+    error = Failure(reason=FailureReason.EXIT_CODE, message="exit code 2: no", exit_code=2)
     ended = Trial(
         number=0,
         params={"x": 1},

@@ -10,8 +10,8 @@ from trialist.core.records import Metric, Mode
 from trialist.core.states import TrialStatus
 from trialist.sweep.layout import SweepFiles
 from trialist.sweep.leaderboard import Leaderboard, Row
-from trialist.sweep.progress import Tally, duration
 from trialist.sweep.summary import Ended, fit_columns, last_line, summary, summary_json
+from trialist.telemetry.progress import Tally, duration
 
 METRIC = Metric(name="val_loss", mode=Mode.MIN)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from trialist.analysis.pareto import pareto_front
 from trialist.api.assembling import make_scheduler, make_searcher, objective_executor, told_metrics
+from trialist.api.following import progress_bar, shows_progress
 from trialist.api.leading import LeadRequest, lead_study
 from trialist.api.naming import artifacts_dir, describe_objective, trial_dir
 from trialist.api.steering import Steering, SystemClock
@@ -182,6 +183,7 @@ class Study:
         timeout_s: float | None = None,
         callbacks: Sequence[Callable[[Study, TrialHandle], None]] = (),
         sinks: Sequence[Sink] = (),
+        progress: bool | None = None,
     ) -> Study:
         """Run the objective until the budget or the space is used up; returns this study.
 
@@ -201,6 +203,7 @@ class Study:
             timeout_s: Limit of one attempt; a process that takes longer is ended.
             callbacks: Called with the study and each ended trial, after it is durable.
             sinks: Readers of the events as they are committed.
+            progress: Whether a progress bar is shown on standard error; ``None``: where that is a terminal.
 
         Raises:
             StudyLed: Another process leads the study.
@@ -228,10 +231,12 @@ class Study:
                 callback(self, self._handle(record))
 
         root = artifacts_dir(self.store.url, self.id, self.name)
+        bar = progress_bar(row, budget, self.space) if shows_progress(progress) else None
         end = self.lead(
             made.executor,
             run_dir=lambda trial: trial_dir(root, trial.number),
-            sinks=sinks,
+            sinks=sinks if bar is None else [*sinks, bar],
+            say=None if bar is None else bar.say,
             budget=budget,
             configured=configured,
             timeout_s=timeout_s,

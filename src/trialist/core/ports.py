@@ -113,10 +113,14 @@ class Scheduler(Protocol):
         """
         ...
 
-    def promote(self) -> Promotion | None:
+    def promote(self, *, last: bool = False) -> Promotion | None:
         """A paused trial of this scheduler's that should go on now, best first; asked when a place is free.
 
         The engine answers with ``TrialResumed`` events, which ``update`` sees before the next call.
+
+        Args:
+            last: Nothing runs and nothing new will come: whoever waited for others need wait no longer. Trials that are
+                not named now end as ``stopped``.
         """
         ...
 

@@ -263,6 +263,8 @@ class Failure:
     """One line, fit for a table."""
     detail: str = ""
     """Traceback, or the tail of the log; at most 16 KiB."""
+    exit_code: int | None = None
+    """What the process exited with, where it exited by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,7 +29,7 @@ from trialist.core.states import StudyStatus, TrialStatus
 from trialist.engine import control, guards
 from trialist.engine.assembly import Assembly, RunEnd
 from trialist.engine.clients import Clients
-from trialist.engine.finish import end_paused
+from trialist.engine.finish import end_left
 from trialist.engine.heartbeat import Heartbeat
 from trialist.engine.interrupts import Interrupts
 from trialist.engine.keeping import CheckpointKeeper
@@ -198,19 +198,25 @@ class Engine:
 
     def _fill(self) -> None:
         fold = self._lead.fold
-        while fold.status is StudyStatus.RUNNING and not self._stopping:
+        while fold.status is StudyStatus.RUNNING and not self._stopping and not self._guard():
             waiting = self._lead.next_waiting()
             if not self._runs.has_room(fold.spec.budget.jobs, None if waiting is None else waiting.number):
                 return
-            trial = waiting or self._promoted() or self._new_trial()
+            trial = waiting or self._promoted() or self._new_trial() or self._promoted_last()
             if trial is None:
                 return
             if not self._runs.has_room(fold.spec.budget.jobs, trial.number):
                 return  # promoted where it sits parked, and that device is busy: it waits for it
             self._runs.begin(trial)
 
-    def _promoted(self) -> Trial | None:
-        promotion = self._a.scheduler.promote()
+    def _promoted_last(self) -> Trial | None:
+        """Whoever waited for others that will not come."""
+        if self._runs.running or self._replies.outstanding:
+            return None
+        return self._promoted(last=True)
+
+    def _promoted(self, *, last: bool = False) -> Trial | None:
+        promotion = self._a.scheduler.promote(last=last)
         if promotion is None or promotion.trial not in self._lead.trials:
             return None
         self._lead.emit(
@@ -225,7 +231,7 @@ class Engine:
 
     def _new_trial(self) -> Trial | None:
         fold = self._lead.fold
-        if self._exhausted or not guards.trials_left(fold) or self._replies.outstanding or self._guard():
+        if self._exhausted or not guards.trials_left(fold) or self._replies.outstanding:
             return None
         answer = self._a.searcher.suggest(fold.num_trials)
         if isinstance(answer, Exhausted):
@@ -329,7 +335,7 @@ class Engine:
             return True
         if fold.status is StudyStatus.PAUSED and not self._stopping:
             return False  # waits for somebody to resume it
-        if end_paused(self._lead, self._runs, people_too=bool(self._stopping)):
+        if end_left(self._lead, self._runs, all_of_them=self._stopping or self._guard()):
             return False
         status, reason = self._verdict()
         self._lead.emit(StudyStatusChanged(was=fold.status, status=status, reason=reason))

@@ -113,7 +113,7 @@ def _judge(segment: Segment, facts: Mapping[str, Any]) -> tuple[OutcomeKind, Fai
         return OutcomeKind.SIGNALLED, _signalled(-code, facts.get("oom_killed", False), logs, detail)
     reason = FailureReason.OUT_OF_MEMORY if _OUT_OF_MEMORY.search(_last_line(logs)) else FailureReason.EXIT_CODE
     message = f"exit code {code}{_in_shell(code)}{_last_words(logs)}"
-    return OutcomeKind.EXITED, Failure(reason=reason, message=message[:_MAX_MESSAGE], detail=detail)
+    return OutcomeKind.EXITED, Failure(reason=reason, message=message[:_MAX_MESSAGE], detail=detail, exit_code=code)
 
 
 def _from_function(failed: Mapping[str, str]) -> Failure:

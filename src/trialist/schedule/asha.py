@@ -59,6 +59,8 @@ class _Course:
     """Rungs after which it went on, in any attempt."""
     waits_at: int | None = None
     """The rung at which it is paused and may be promoted."""
+    to_the_end: bool = False
+    """Whether it was promoted past all rungs."""
 
 
 class AshaScheduler:
@@ -74,7 +76,7 @@ class AshaScheduler:
         eta: 1/eta of a rung go on; at least 2. Also called ``reduction_factor``.
         min_steps: The lowest rung; rungs follow at ``min_steps * eta**k``.
         max_steps: What a whole trial takes: there is no rung at or above it. Without it rungs go on for ever, and a trial
-            that comes to a new one first waits there for others.
+            that comes to a new one first waits there for others; when none will come, the best one runs to its end.
         rungs: The rungs themselves, ascending, instead of ``min_steps`` and ``max_steps``.
         variant: ``promote`` or ``stop``. ``stop`` lets the best one of the first few trials of a rung go on, where
             ``promote`` lets them wait.
@@ -105,6 +107,8 @@ class AshaScheduler:
 
     def boundary(self, trial: Trial, step: int) -> int | None:
         course = self._courses.get(trial.number)
+        if course is not None and course.to_the_end:
+            return None
         return self._rungs.step(max(self._rungs.reached(step), 0 if course is None else course.passed))
 
     # --- folding ---
@@ -122,6 +126,8 @@ class AshaScheduler:
                 course = self._course(body.trial)
                 self._leave_queue(body.trial, course)
                 course.passed = max(course.passed, course.reached)
+                if isinstance(body, TrialResumed) and body.by == self.name and body.to_step is None:
+                    course.to_the_end = True
             case TrialPaused():
                 self._paused(body.trial, body.by)
             case AttemptEnded(status=TrialStatus.PAUSED):
@@ -216,18 +222,18 @@ class AshaScheduler:
             return Continue(to_step=to_step, reason=reason)
         return Stop(reason=reason) if self._variant is Variant.STOP else Pause(reason=reason)
 
-    def promote(self) -> Promotion | None:
+    def promote(self, *, last: bool = False) -> Promotion | None:
         for rung in reversed(range(len(self._waiting))):
             entry = self._waiting[rung].first()
             if entry is None or entry[0] == float("inf"):
                 continue
-            rank, places = self._marked[rung].rank(entry), self._places(rung)
+            rank, places, size = self._marked[rung].rank(entry), self._places(rung), len(self._marked[rung])
+            at = f"rank {rank + 1} of {size} at rung {self._rungs.step(rung)}"
             if rank < places:
-                reason = (
-                    f"rank {rank + 1} of {len(self._marked[rung])} at rung {self._rungs.step(rung)}, "
-                    f"where {places} go on"
-                )
-                return Promotion(trial=entry[1], to_step=self._rungs.step(rung + 1), reason=reason)
+                to_step = self._rungs.step(rung + 1)
+                return Promotion(trial=entry[1], to_step=to_step, reason=f"{at}, where {places} go on")
+            if last and rank == 0:  # it waited for others to compare with, and there will be none
+                return Promotion(trial=entry[1], to_step=None, reason=f"{at}, and no others come")
         return None
 
     def _places(self, rung: int) -> int:

@@ -36,5 +36,5 @@ class FifoScheduler:
     def decide(self, trial: Trial, step: int, *, at_boundary: bool) -> Decision:
         return Continue()
 
-    def promote(self) -> Promotion | None:
+    def promote(self, *, last: bool = False) -> Promotion | None:
         return None

@@ -122,7 +122,7 @@ class MedianScheduler:
             f"{sign * median:.6g} of {others} other trials"
         )
 
-    def promote(self) -> Promotion | None:
+    def promote(self, *, last: bool = False) -> Promotion | None:
         return None
 
 

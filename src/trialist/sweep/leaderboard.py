@@ -21,7 +21,6 @@ from trialist.sweep.names import value_text
 _OWN = ("run", "status", "seconds", "exit_code", "error")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_EXIT_CODE = re.compile(r"exit code (\d+)\b")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,10 +67,7 @@ def exit_code(trial: Trial) -> int | None:
     """What the run's process exited with; ``None`` where it did not end by itself, or has not ended."""
     if trial.status is TrialStatus.COMPLETED:
         return 0
-    if trial.status is TrialStatus.FAILED and trial.error is not None:
-        found = _EXIT_CODE.match(trial.error.message)
-        return int(found[1]) if found else None
-    return None
+    return None if trial.error is None else trial.error.exit_code
 
 
 class Leaderboard:

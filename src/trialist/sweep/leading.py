@@ -15,11 +15,11 @@ from trialist.execute.command import CommandExecutor
 from trialist.sweep.leaderboard import Leaderboard
 from trialist.sweep.making import RunMaker
 from trialist.sweep.options import SweepOptions
-from trialist.sweep.progress import Bar, Lines, Screen, Silent, Tally
 from trialist.sweep.record import SweepRecord
 from trialist.sweep.recorder import Recorder
 from trialist.sweep.speaking import print_text
 from trialist.sweep.summary import Ended
+from trialist.telemetry.progress import Bar, Lines, Screen, Silent, Tally
 
 INTERRUPTED = 130
 """What a shell expects of a program that Ctrl-C ended."""
@@ -57,7 +57,8 @@ def lead_sweep(
         reports_of=lambda number: study.store.reports(study.id, number),
     )
     recorder.restore(before)
-    tally = Tally(total_runs(study, budget or row.spec.budget), row.metric, (budget or row.spec.budget).jobs)
+    total = total_runs(study, budget or row.spec.budget)
+    tally = Tally(total, row.metric, (budget or row.spec.budget).jobs)
     tally.restore(before)
     view = _view(tally, options, screen, lambda trial: maker.files(trial).directory.name)
     try:
@@ -76,10 +77,10 @@ def lead_sweep(
     ended = Ended(
         leaderboard=leaderboard,
         files=record.files,
-        total=tally.total,
+        total=tally.total or total,
         seconds=end.study.active_s,
         interrupted=end.interrupted,
-        reason="" if _went_without_saying(end.study, leaderboard, tally.total) else end.study.reason,
+        reason="" if _went_without_saying(end.study, leaderboard, tally.total or total) else end.study.reason,
     )
     failed = bool(leaderboard.failed()) or end.study.status in (StudyStatus.FAILED, StudyStatus.CANCELLED)
     code = INTERRUPTED if end.interrupted else int(failed)

@@ -59,11 +59,15 @@ class Recorder:
         self._reports_of = reports_of
         self._due_at = 0.0
         self._dirty = True
+        self._in_write = False
+        """Stays true after a write that raised."""
         self.is_whole = False
         """Whether everything has been written: false while it goes on, and where a full disk had it switched off."""
 
     def restore(self, trials: Iterable[Trial]) -> None:
-        """Take what the store knows, and write what a crash kept from the files."""
+        """Take what the store knows, and write what a crash or a full disk kept from the files."""
+        self._in_write = False
+        self._dirty = True
         for trial in trials:
             files = self._files_of(trial)
             self._leaderboard.put(row_of(trial, files.directory.name))
@@ -72,6 +76,11 @@ class Recorder:
                 self._write_result(files, trial)
 
     def write(self, events: Sequence[Event], trials: Mapping[int, Trial]) -> None:
+        self._in_write = True
+        self._write(events, trials)
+        self._in_write = False
+
+    def _write(self, events: Sequence[Event], trials: Mapping[int, Trial]) -> None:
         lines: dict[int, list[str]] = {}
         for event in events:
             body = event.body
@@ -106,7 +115,7 @@ class Recorder:
 
     def close(self) -> None:
         self.flush()
-        self.is_whole = True
+        self.is_whole = not self._in_write
 
     def _rewrite_reports(self, files: RunFiles, trial: Trial, below: int | None = None) -> None:
         kept = [

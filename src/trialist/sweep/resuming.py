@@ -14,9 +14,9 @@ from trialist.core.states import TrialStatus
 from trialist.store.locate import open_store
 from trialist.sweep.leading import Finished, lead_sweep, total_runs
 from trialist.sweep.options import SweepOptions
-from trialist.sweep.progress import Screen
 from trialist.sweep.record import SweepRecord
 from trialist.sweep.speaking import print_text
+from trialist.telemetry.progress import Screen
 
 
 def resume(options: SweepOptions, cwd: Path, screen: Screen) -> Finished:

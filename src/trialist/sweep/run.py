@@ -22,11 +22,11 @@ from trialist.sweep.leaderboard import Leaderboard
 from trialist.sweep.leading import Finished, lead_sweep
 from trialist.sweep.options import SweepOptions, first_config
 from trialist.sweep.plan import Plan, make_plan
-from trialist.sweep.progress import Screen
 from trialist.sweep.record import SweepRecord
 from trialist.sweep.resuming import resume
 from trialist.sweep.speaking import show_directories, show_end, show_plan
 from trialist.sweep.unexecuted import depends_on_results, make_directories
+from trialist.telemetry.progress import Screen
 
 RUNS = "runs"
 

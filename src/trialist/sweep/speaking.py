@@ -10,9 +10,9 @@ from typing import Any
 from trialist.store.locate import default_url, store_url
 from trialist.sweep.options import SweepOptions
 from trialist.sweep.plan import Plan
-from trialist.sweep.progress import Screen
 from trialist.sweep.render import plan_json, render
 from trialist.sweep.summary import Ended, summary, summary_json
+from trialist.telemetry.progress import Screen
 
 
 def print_text(screen: Screen, text: str) -> None:

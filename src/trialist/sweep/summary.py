@@ -16,7 +16,7 @@ from trialist.core.states import TrialStatus
 from trialist.sweep.layout import SweepFiles
 from trialist.sweep.leaderboard import Leaderboard, Row
 from trialist.sweep.names import tails, value_text
-from trialist.sweep.progress import duration
+from trialist.telemetry.progress import duration
 
 TOP = 10
 FAILED = 10

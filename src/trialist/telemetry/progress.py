@@ -1,4 +1,4 @@
-"""What is seen of a sweep while it runs: a bar on a terminal, a line a run elsewhere, nothing where quiet is asked for.
+"""What is seen of a study while it runs: a bar on a terminal, a line a trial elsewhere, nothing where quiet is asked for.
 
 A reader of events. Knows no store and no file; rich is loaded with the first bar.
 """
@@ -29,10 +29,11 @@ class Screen(Protocol):
 
 
 class Tally:
-    """Counts runs as they end: how many, how many failed, the best so far, and when the last one will be done."""
+    """Counts trials as they end: how many, how many failed, the best so far, and when the last one will be done."""
 
-    def __init__(self, total: int, metric: Metric | None, jobs: int) -> None:
+    def __init__(self, total: int | None, metric: Metric | None, jobs: int) -> None:
         self.total = total
+        """How many there will be; ``None`` where nobody knows."""
         self.metric = metric
         self.jobs = jobs
         self.ended = 0
@@ -47,9 +48,14 @@ class Tally:
             if trial.status.is_terminal:
                 self.add(trial)
 
+    def resume(self, ended: int, best: float | None, seconds: float) -> None:
+        """Count what ended before, where only the sums are known."""
+        self.ended, self.best, self._seconds = ended, best, seconds * self.jobs
+
     def add(self, trial: Trial) -> None:
         self.ended += 1
-        self.total += trial.source == "retry"
+        if self.total is not None:
+            self.total += trial.source == "retry"
         self._seconds += trial.seconds
         self.failed += trial.status is TrialStatus.FAILED
         if self.metric is None or not trial.status.counts or trial.value is None:
@@ -59,7 +65,7 @@ class Tally:
 
     def left_s(self) -> float | None:
         """Seconds until the last run ends, if the rest take as long as those so far; ``None`` before the first has ended."""
-        if not self.ended:
+        if not self.ended or self.total is None:
             return None
         return max(0, self.total - self.ended) * self._seconds / self.ended / self.jobs
 
@@ -93,9 +99,9 @@ class Lines:
                 self.say(self._line(trial))
 
     def _line(self, trial: Trial) -> str:
-        tally, digits = self._tally, len(str(self._tally.total))
+        tally, total = self._tally, self._tally.total
         parts = [
-            f"[{tally.ended:>{digits}}/{tally.total}]",
+            f"[{tally.ended}]" if total is None else f"[{tally.ended:>{len(str(total))}}/{total}]",
             f"{trial.status.value:<9}",
             f"{duration(trial.seconds):>7}",
         ]
@@ -104,7 +110,7 @@ class Lines:
         parts.append(self._name_of(trial))
         state = tally.words()
         left = tally.left_s()
-        if left is not None and tally.ended < tally.total:
+        if left is not None and total is not None and tally.ended < total:
             state = ", ".join(filter(None, [state, f"about {duration(left)} left"]))
         return "  ".join([*parts, f"({state})"]) if state else "  ".join(parts)
 
@@ -162,7 +168,7 @@ class Bar:
         self._progress.update(
             self._task,
             completed=tally.ended,
-            total=max(tally.total, tally.ended),
+            total=None if tally.total is None else max(tally.total, tally.ended),
             state=tally.words(),
             left="" if left is None else f"{duration(left)} left",
         )
