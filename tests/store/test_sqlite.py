@@ -9,9 +9,11 @@ from contextlib import closing, contextmanager
 import pytest
 
 from trialist.core.errors import InternalError, NotFound, SchemaMismatch, StoreBusy, StoreError, StoreFull
+from trialist.store import sql as sql_module
 from trialist.store import sqlite as sqlite_module
 from trialist.store.checks import check_file, check_study
 from trialist.store.files import network_filesystem
+from trialist.store.schema import METADATA
 from trialist.store.sql import SqlStore
 from trialist.store.sqlite import SqliteBackend
 from trialist.testing.event_script import EventScript, study_spec
@@ -336,6 +338,40 @@ def test_a_full_database_loses_nothing(tmp_path, monkeypatch):
         script.run()
         store.commit(None, script.commit())
         assert list(check_study(store, study_spec().id)) == []
+
+
+def parts(store):
+    """How many rows each table has."""
+    with store._connections.read() as cursor:
+        return {table: cursor.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in METADATA.tables}
+
+
+def test_a_deleted_study_leaves_no_rows_in_whatever_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(sql_module, "_PIECE", 2)
+    with opened(tmp_path / "a.db") as store:
+        empty = parts(store)
+        told = tell(store)
+        for number in range(7):
+            told.start()
+            for step in range(number):
+                told.script.report(number, step, loss=0.5)
+            told.script.checkpoint(number, f"c{number}")
+            store.send_command(told.id, command(f"{number}"))
+        told.commit()
+        keep = tell(store, "keep")
+        keep.script.run()
+        keep.commit()
+        before = parts(store)
+        assert before["reports"] == 21
+        # As if killed in the middle of a delete: the study is gone, its parts are not.
+        with store._connections.write() as cursor:
+            cursor.execute("DELETE FROM studies WHERE name = 'study'")
+        assert store.find_study("study") is None
+        tell(store)
+        store.delete_study(study_spec().id)
+        assert list(check_study(store, keep.id)) == []
+        store.delete_study(keep.id)
+        assert parts(store) == empty
 
 
 MOUNTS = """\

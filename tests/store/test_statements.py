@@ -7,15 +7,16 @@ from itertools import product
 
 import pytest
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from trialist.store import statements
 from trialist.store.schema import METADATA, create_statements
+from trialist.store.sqlite import SqliteDialect
 from trialist.store.statements import Statements
 
-LITE = SQLiteDialect_pysqlite(paramstyle="qmark")
+LITE = SqliteDialect(paramstyle="qmark")
 POSTGRES = PGDialect_psycopg(paramstyle="format")
-COLUMNS = {"study_by": ["name", "id"], "command_by": ["id", "key"], "delete_rows": list(METADATA.tables)}
+COLUMNS = {"study_by": ["name", "id"], "command_by": ["id", "key"], "bound_of": list(statements.REMAINS)}
+COLUMNS["delete_up_to"] = COLUMNS["bound_of"]
 
 
 def shapes():
@@ -81,6 +82,32 @@ def test_every_statement_exists_for_postgresql(build, args):
 def test_what_commits_write_in_bulk_has_the_order_they_rely_on(build, order):
     for dialect in (LITE, POSTGRES):
         assert Statements(dialect)(build).order == tuple(order.split())
+
+
+@pytest.mark.parametrize(
+    ("build", "args", "key"),
+    [
+        (statements.trials_by_number, (3, False, True), "ix_trials_status (sid=? AND status=? AND number>?)"),
+        (statements.trials_by_rank, (7, False, True), "ix_trials_rank (sid=? AND status=? AND (rank,number)>(?,?))"),
+        (statements.trials_without_rank, (7, True), "ix_trials_rank (sid=? AND status=? AND rank=? AND number>?)"),
+        (statements.events_after, (3,), "ix_events_kind (sid=? AND kind=? AND seq>?)"),
+        (statements.pending_commands, (), "ix_commands_pending (sid=?)"),
+        (statements.checkpoints_of, (True,), "ix_checkpoints_trial (sid=? AND trial=?)"),
+        (statements.list_studies, (True, False, True), "ix_studies_status (status=? AND sid<?)"),
+    ],
+)
+def test_pages_are_read_through_the_index_that_holds_them(database, build, args, key):
+    sql = Statements(LITE)(build, *args)
+    values = [sql.constants.get(name, 1) for name in sql.order]
+    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql.text}", values)]
+    steps = [step for step in plan if "specs" not in step and step.startswith("SEARCH")]
+    assert steps
+    assert all(step.endswith(key) for step in steps), plan
+
+
+def test_every_table_of_a_study_is_cleared_when_it_is_deleted():
+    assert [*statements.REMAINS][-1] == "events"
+    assert {"studies", *statements.REMAINS} == set(METADATA.tables)
 
 
 def test_a_lease_is_locked_where_the_database_can():

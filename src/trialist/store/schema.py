@@ -63,7 +63,7 @@ studies = Table(
     sqlite_autoincrement=True,
 )
 """The row that every commit rewrites, so it is small."""
-Index("ix_studies_status", studies.c.status, studies.c.sid)
+STUDIES_BY_STATUS = Index("ix_studies_status", studies.c.status, studies.c.sid)
 
 specs = Table(
     "specs",
@@ -86,8 +86,8 @@ trials = Table(
     Column("state", Text, nullable=False, comment="JSON: how far it is"),
     sqlite_with_rowid=False,
 )
-Index("ix_trials_status", trials.c.sid, trials.c.status, trials.c.number)
-Index("ix_trials_rank", trials.c.sid, trials.c.status, trials.c.rank, trials.c.number)
+TRIALS_BY_STATUS = Index("ix_trials_status", trials.c.sid, trials.c.status, trials.c.number)
+TRIALS_BY_RANK = Index("ix_trials_rank", trials.c.sid, trials.c.status, trials.c.rank, trials.c.number)
 
 attempts = Table(
     "attempts",
@@ -122,7 +122,7 @@ events = Table(
     Column("body", Text, nullable=False, comment="JSON"),
     sqlite_with_rowid=False,
 )
-Index("ix_events_kind", events.c.sid, events.c.kind, events.c.seq)
+EVENTS_BY_KIND = Index("ix_events_kind", events.c.sid, events.c.kind, events.c.seq)
 
 commands = Table(
     "commands",
@@ -137,7 +137,9 @@ commands = Table(
     sqlite_with_rowid=False,
 )
 _PENDING = text("status = 'pending'")
-Index("ix_commands_pending", commands.c.sid, commands.c.id, sqlite_where=_PENDING, postgresql_where=_PENDING)
+COMMANDS_PENDING = Index(
+    "ix_commands_pending", commands.c.sid, commands.c.id, sqlite_where=_PENDING, postgresql_where=_PENDING
+)
 
 checkpoints = Table(
     "checkpoints",
@@ -149,7 +151,7 @@ checkpoints = Table(
     Column("data", Text, nullable=False, comment="JSON"),
     sqlite_with_rowid=False,
 )
-Index("ix_checkpoints_trial", checkpoints.c.sid, checkpoints.c.trial, checkpoints.c.seq)
+CHECKPOINTS_BY_TRIAL = Index("ix_checkpoints_trial", checkpoints.c.sid, checkpoints.c.trial, checkpoints.c.seq)
 
 version = Table(
     "alembic_version",

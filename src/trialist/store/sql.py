@@ -21,8 +21,10 @@ from trialist.store.commits import Batch
 from trialist.store.database import prepare
 from trialist.store.holders import LeaseState
 from trialist.store.reading import Reading, check_text
-from trialist.store.schema import METADATA
 from trialist.store.sqlite import SqliteBackend
+
+_PIECE = 5000
+"""Rows that are deleted in one transaction: some milliseconds."""
 
 
 class _Led(NamedTuple):
@@ -75,9 +77,35 @@ class SqlStore(Reading):
         with self._connections.write() as cursor:
             sid = self._find_sid(cursor, study_id)
             self._refuse_led(cursor, sid)
-            for table in METADATA.tables:
-                self._run(cursor, statements.delete_rows, table, sid_=sid)
+            self._run(cursor, statements.delete_study, sid_=sid)
         self._sids.pop(study_id, None)
+        self._clear_remains()
+
+    def _clear_remains(self) -> None:
+        """Remove the parts of deleted studies, in pieces, so that nobody waits long for the right to write.
+
+        Nobody sees them: their ``sid`` is no study's and never will be. What a crash leaves goes with the next delete.
+        """
+        sid = 0
+        while (found := self._next_deleted(sid)) is not None:
+            sid = found
+            for table in statements.REMAINS:
+                more = True
+                while more:
+                    with self._connections.write() as cursor:
+                        bound = self._run(cursor, statements.bound_of, table, sid=sid, skip=_PIECE).fetchone()
+                        more = bound is not None
+                        at = {"bound": bound[0]} if more else {}
+                        self._run(cursor, statements.delete_up_to, table, more, sid_=sid, **at)
+
+    def _next_deleted(self, after: int) -> int | None:
+        """The next ``sid`` that has events and is no study's."""
+        with self._connections.read(snapshot=True) as cursor:
+            while (row := self._run(cursor, statements.next_with_events, sid=after).fetchone()) is not None:
+                after = row[0]
+                if self._run(cursor, statements.name_of, sid=after).fetchone() is None:
+                    return after
+        return None
 
     # leading
 

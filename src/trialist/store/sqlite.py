@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.engine import Dialect
 
 from trialist.core.errors import InternalError, StoreBusy, StoreError, StoreFull, TrialistError
 from trialist.store.backend import Connection
@@ -24,6 +26,18 @@ from trialist.store.files import data_dir, network_filesystem
 
 PREFIX = "sqlite:///"
 _ROOM = 1 << 20
+
+
+class _Compiler(SQLiteCompiler):
+    def get_from_hint_text(self, _table: Any, text: str | None) -> str | None:
+        return text
+
+
+class SqliteDialect(SQLiteDialect_pysqlite):
+    """SQLite's words, with ``INDEXED BY`` as a hint: without statistics it takes the primary key for everything."""
+
+    statement_compiler = _Compiler
+    supports_statement_cache = True
 
 
 class SqliteBackend:
@@ -46,7 +60,7 @@ class SqliteBackend:
         self.path = path_of(url)
         self.url = f"{PREFIX}{self.path}"
         self.name = str(self.path)
-        self.dialect: Any = SQLiteDialect_pysqlite(paramstyle="qmark")
+        self.dialect: Dialect = SqliteDialect(paramstyle="qmark")
         self.timeout_s = timeout_s
         self._prepare(create)
 

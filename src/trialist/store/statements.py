@@ -12,14 +12,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, Table, and_, bindparam, literal_column, select, tuple_, union_all
+from sqlalchemy import Index, Select, Table, and_, bindparam, literal_column, select, tuple_, union_all
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import Delete, Executable, Insert, Update
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import CompoundSelect
 
-from trialist.store.schema import METADATA, attempts, checkpoints, commands, events, reports, specs, studies, trials
+from trialist.store.schema import (
+    CHECKPOINTS_BY_TRIAL,
+    COMMANDS_PENDING,
+    EVENTS_BY_KIND,
+    METADATA,
+    STUDIES_BY_STATUS,
+    TRIALS_BY_RANK,
+    TRIALS_BY_STATUS,
+    attempts,
+    checkpoints,
+    commands,
+    events,
+    reports,
+    specs,
+    studies,
+    trials,
+)
 
 
 class Sql(NamedTuple):
@@ -79,6 +95,12 @@ def _b(name: str) -> Any:
     return bindparam(name)
 
 
+def _through(query: Select[Any], index: Index) -> Select[Any]:
+    """Read by this index. PostgreSQL finds it by its statistics, SQLite keeps none and has to be told."""
+    assert index.table is not None
+    return query.with_hint(index.table, f"INDEXED BY {index.name}", "sqlite")
+
+
 def _text(value: str) -> ColumnElement[str]:
     """A constant of ours inside a statement; never anything that came from outside."""
     return literal_column(f"'{value}'")
@@ -116,7 +138,7 @@ def list_studies(status: bool, search: bool, cursor: bool) -> Select[Any]:
     joined = studies.join(specs, specs.c.sid == studies.c.sid)
     query = select(studies.c.sid, *_STUDY).select_from(joined)
     if status:
-        query = query.where(studies.c.status == _b("status"))
+        query = _through(query.where(studies.c.status == _b("status")), STUDIES_BY_STATUS)
     if search:
         query = query.where(studies.c.folded.like(_b("search"), escape="/"))
     if cursor:
@@ -158,9 +180,39 @@ def release_lease() -> Update:
     return studies.update().where(mine).values(holder=None)
 
 
-def delete_rows(table: str) -> Delete:
+def delete_study() -> Delete:
+    return studies.delete().where(studies.c.sid == _b("sid_"))
+
+
+# --- what a deleted study leaves -------------------------------------------------------------------------------------
+
+REMAINS = {"specs": "sid", "trials": "number", "attempts": "trial", "reports": "trial", "commands": "id"} | {
+    "checkpoints": "id",
+    "events": "seq",
+}
+"""Tables of a study's parts, and the column that comes after ``sid`` in their key; events, which each has, go last."""
+
+
+def next_with_events() -> Select[Any]:
+    """The next ``sid`` that has events."""
+    return select(events.c.sid).where(events.c.sid > _b("sid")).order_by(events.c.sid).limit(1)
+
+
+def name_of() -> Select[Any]:
+    return select(studies.c.name).where(studies.c.sid == _b("sid"))
+
+
+def bound_of(table: str) -> Select[Any]:
+    """The key up to which a number of rows lie."""
     found = METADATA.tables[table]
-    return found.delete().where(found.c.sid == _b("sid_"))
+    key = found.c[REMAINS[table]]
+    return select(key).where(found.c.sid == _b("sid")).order_by(key).limit(1).offset(_b("skip"))
+
+
+def delete_up_to(table: str, bounded: bool) -> Delete:
+    found = METADATA.tables[table]
+    query = found.delete().where(found.c.sid == _b("sid_"))
+    return query.where(found.c[REMAINS[table]] <= _b("bound")) if bounded else query
 
 
 # --- trials ----------------------------------------------------------------------------------------------------------
@@ -186,7 +238,7 @@ def trial() -> Select[Any]:
 def trials_by_number(statuses: int, descending: bool, cursor: bool) -> Any:
     order = trials.c.number.desc() if descending else trials.c.number
     after = (trials.c.number < _b("cursor") if descending else trials.c.number > _b("cursor")) if cursor else None
-    return _merged(statuses, [order], [] if after is None else [after])
+    return _merged(TRIALS_BY_STATUS, statuses, [order], [] if after is None else [after])
 
 
 def trials_by_rank(statuses: int, backwards: bool, cursor: bool) -> Any:
@@ -197,24 +249,23 @@ def trials_by_rank(statuses: int, backwards: bool, cursor: bool) -> Any:
     if cursor:
         last = tuple_(_b("rank"), _b("cursor"))
         where.append(tuple_(*keys) < last if backwards else tuple_(*keys) > last)
-    return _merged(statuses, order, where, extra=trials.c.rank)
+    return _merged(TRIALS_BY_RANK, statuses, order, where, trials.c.rank)
 
 
 def trials_without_rank(statuses: int, cursor: bool) -> Any:
     where: list[Any] = [trials.c.rank.is_(None)]
     if cursor:
         where.append(trials.c.number > _b("cursor"))
-    return _merged(statuses, [trials.c.number], where, extra=trials.c.rank)
+    return _merged(TRIALS_BY_RANK, statuses, [trials.c.number], where, trials.c.rank)
 
 
-def _merged(statuses: int, order: list[Any], where: list[Any], extra: Any = None) -> Any:
+def _merged(index: Index, statuses: int, order: list[Any], where: list[Any], *extra: Any) -> Any:
     """Trials of several statuses in one order; 0 statuses: all, straight from the primary key."""
-    columns = _TRIAL if extra is None else (*_TRIAL, extra)
-    base = select(*columns).where(trials.c.sid == _b("sid"), *where)
+    base = select(*_TRIAL, *extra).where(trials.c.sid == _b("sid"), *where)
     if not statuses:
         return base.order_by(*order).limit(_b("limit"))
-    arms = [base.where(trials.c.status == _b(f"status{index}")) for index in range(statuses)]
-    return _union(arms, order)
+    arms = [base.where(trials.c.status == _b(f"status{number}")) for number in range(statuses)]
+    return _union([_through(arm, index) for arm in arms], order)
 
 
 def _union(arms: list[Select[Any]], order: list[Any]) -> Select[Any] | CompoundSelect[Any]:
@@ -236,7 +287,8 @@ def events_after(kinds: int) -> Any:
     base = select(*_EVENT).where(events.c.sid == _b("sid"), events.c.seq > _b("after"))
     if not kinds:
         return base.order_by(events.c.seq).limit(_b("limit"))
-    return _union([base.where(events.c.kind == _b(f"kind{index}")) for index in range(kinds)], [events.c.seq])
+    arms = [base.where(events.c.kind == _b(f"kind{number}")) for number in range(kinds)]
+    return _union([_through(arm, EVENTS_BY_KIND) for arm in arms], [events.c.seq])
 
 
 def insert_attempt() -> Insert:
@@ -305,7 +357,9 @@ def checkpoint() -> Select[Any]:
 
 def checkpoints_of(trial: bool) -> Select[Any]:
     query = select(*_CHECKPOINT).where(checkpoints.c.sid == _b("sid"))
-    return (query.where(checkpoints.c.trial == _b("trial")) if trial else query).order_by(checkpoints.c.seq)
+    if trial:
+        query = _through(query.where(checkpoints.c.trial == _b("trial")), CHECKPOINTS_BY_TRIAL)
+    return query.order_by(checkpoints.c.seq)
 
 
 _COMMAND = (commands.c.id, commands.c.key, commands.c.status, commands.c.request, commands.c.answer)
@@ -326,7 +380,8 @@ def command_by(column: str) -> Select[Any]:
 
 def pending_commands() -> Select[Any]:
     pending = and_(commands.c.sid == _b("sid"), commands.c.status == _text("pending"))
-    return select(*_COMMAND).where(pending).order_by(commands.c.id).limit(_b("limit"))
+    query = select(*_COMMAND).where(pending).order_by(commands.c.id).limit(_b("limit"))
+    return _through(query, COMMANDS_PENDING)
 
 
 def answer_command() -> Update:
