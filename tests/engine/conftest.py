@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trialist.core.records import Budget, Metric, Mode, Spec, StudySpec, Trial
+from trialist.core.records import Budget, Command, CommandKind, Metric, Mode, Spec, StudySpec, Trial
 from trialist.engine.assembly import Assembly, RunEnd
 from trialist.engine.loop import Engine
 from trialist.engine.placement import Placement
@@ -16,7 +16,7 @@ from trialist.execute.inline import InlineExecutor
 from trialist.schedule.fifo import FifoScheduler
 from trialist.store.holders import holder
 from trialist.store.memory import MemoryStore
-from trialist.testing.fakes import FakeClock, UniformSearcher
+from trialist.testing.fakes import FakeClock, ScriptedExecutor, UniformSearcher
 
 LOSS = Metric(name="loss", mode=Mode.MIN)
 
@@ -66,6 +66,24 @@ class Bench:
             return Engine(parts, lease, self.study).run()
         finally:
             self.store.release_lease(lease)
+
+    def commanded(self, script: Any, at: dict[int, list[tuple[CommandKind, dict[str, Any]]]], **options: Any) -> Any:
+        """An executor during whose n-th poll these commands are sent; time goes on by 0.2 s a poll."""
+        executor = ScriptedExecutor(script, **options)
+        poll, polls = executor.poll, iter(range(1, 10_000))
+
+        def counted(timeout_s: float, sink: Any) -> None:
+            self.clock.forward(0.2)
+            for kind, args in at.get(next(polls), ()):
+                self.send(kind, **args)
+            poll(timeout_s, sink)
+
+        executor.poll = counted  # type: ignore[method-assign]
+        return executor
+
+    def send(self, kind: CommandKind, **args: Any) -> None:
+        command = Command(kind=kind, args=args, key=f"{kind}-{args}", sender="test")
+        self.store.send_command(self.study_id, command)
 
     @property
     def study(self) -> Any:

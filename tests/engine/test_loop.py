@@ -13,7 +13,6 @@ from trialist.core.events import CommandApplied, Noted, ReplyReceived, ReplyRequ
 from trialist.core.ports import Reply
 from trialist.core.records import (
     AttemptKey,
-    Command,
     CommandKind,
     FailureReason,
     Metric,
@@ -246,10 +245,6 @@ def test_ctrl_c_twice_ends_the_running_trial_now_and_it_runs_again(bench):
     assert bench.trials[1].attempt == 2
 
 
-def send(bench, kind, **args):
-    return bench.store.send_command(bench.study_id, Command(kind=kind, args=args, key=f"{kind}-{args}", sender="test"))
-
-
 def test_a_paused_study_waits_until_it_is_resumed(bench):
     bench.create(num_trials=4)
     polls = []
@@ -265,11 +260,11 @@ def test_a_paused_study_waits_until_it_is_resumed(bench):
         bench.clock.forward(0.2)
         polls.append(len(bench.trials))
         if len(polls) == 2:
-            send(bench, CommandKind.PAUSE)
+            bench.send(CommandKind.PAUSE)
         if len(polls) == 20:
             assert bench.study.status is StudyStatus.PAUSED
             assert [t.status for t in bench.trials] == [TrialStatus.COMPLETED]
-            send(bench, CommandKind.RESUME)
+            bench.send(CommandKind.RESUME)
         real_poll(timeout_s, sink)
 
     executor.poll = poll
@@ -287,18 +282,7 @@ def test_stop_lets_running_trials_end_and_cancel_ends_them(bench):
             yield {"loss": 1.0}
         return {"loss": 0.5}
 
-    executor = ScriptedExecutor(script)
-    real_poll, polls = executor.poll, []
-
-    def poll(timeout_s, sink):
-        bench.clock.forward(0.2)
-        polls.append(1)
-        if len(polls) == 3:
-            send(bench, CommandKind.STOP)
-        real_poll(timeout_s, sink)
-
-    executor.poll = poll
-    end = bench.lead(executor)
+    end = bench.lead(bench.commanded(script, {3: [(CommandKind.STOP, {})]}))
     assert end.study.counts == {TrialStatus.COMPLETED: 2}
     assert (end.study.status, end.study.reason) == (StudyStatus.COMPLETED, "stopped by a person")
 
@@ -310,18 +294,7 @@ def test_cancel_kills_what_runs(bench):
         while True:
             yield {"loss": 1.0}
 
-    executor = ScriptedExecutor(script)
-    real_poll, polls = executor.poll, []
-
-    def poll(timeout_s, sink):
-        bench.clock.forward(0.2)
-        polls.append(1)
-        if len(polls) == 3:
-            send(bench, CommandKind.CANCEL)
-        real_poll(timeout_s, sink)
-
-    executor.poll = poll
-    end = bench.lead(executor)
+    end = bench.lead(bench.commanded(script, {3: [(CommandKind.CANCEL, {})]}))
     assert end.study.status is StudyStatus.CANCELLED
     assert end.study.counts == {TrialStatus.CANCELLED: 2}
     assert all(t.value is None and not t.metrics for t in bench.trials)
@@ -329,7 +302,6 @@ def test_cancel_kills_what_runs(bench):
 
 def test_commands_for_one_trial_and_for_the_budget_while_it_runs(bench):
     bench.create(num_trials=3)
-    polls = []
 
     def script(segment):
         if segment.trial == 0:
@@ -338,22 +310,14 @@ def test_commands_for_one_trial_and_for_the_budget_while_it_runs(bench):
         yield {"loss": 0.5}
         return {}
 
-    executor = ScriptedExecutor(script)
-    real_poll = executor.poll
-
-    def poll(timeout_s, sink):
-        bench.clock.forward(0.2)
-        polls.append(1)
-        if len(polls) == 3:
-            send(bench, CommandKind.STOP_TRIAL, trial=0)
-            send(bench, CommandKind.ENQUEUE, params={"x": 0.125})
-            send(bench, CommandKind.SET_BUDGET, num_trials=4, jobs=2)
-            send(bench, CommandKind.CLONE, trial=0, params={"x": 0.5})
-            send(bench, CommandKind.CLONE, trial=0, params={}, warm_start="weights")
-        real_poll(timeout_s, sink)
-
-    executor.poll = poll
-    bench.lead(executor)
+    at_once = [
+        (CommandKind.STOP_TRIAL, {"trial": 0}),
+        (CommandKind.ENQUEUE, {"params": {"x": 0.125}}),
+        (CommandKind.SET_BUDGET, {"num_trials": 4, "jobs": 2}),
+        (CommandKind.CLONE, {"trial": 0, "params": {"x": 0.5}}),
+        (CommandKind.CLONE, {"trial": 0, "params": {}, "warm_start": "weights"}),
+    ]
+    bench.lead(bench.commanded(script, {3: at_once}))
     trials = bench.trials
     assert trials[0].status is TrialStatus.STOPPED
     assert trials[0].value == 0.3

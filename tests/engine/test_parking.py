@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trialist.core.events import AttemptContinued, AttemptEnded, AttemptStarted, Decided, Reported, TrialPaused
-from trialist.core.records import Command, CommandKind, Continue, Fork, FromCheckpoint, Metric, Mode, Suggestion
+from trialist.core.records import CommandKind, Continue, Fork, FromCheckpoint, Metric, Mode, Suggestion
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.schedule.asha import AshaScheduler
 from trialist.schedule.fifo import FifoScheduler
@@ -128,23 +128,10 @@ def test_a_person_pauses_a_trial_and_the_study_waits_for_nobody(bench):
         for _ in range(4):
             yield {"loss": 1.0}
 
-    executor = ScriptedExecutor(script)
-    real_poll, polls = executor.poll, []
-
-    def poll(timeout_s, sink):
-        bench.clock.forward(0.2)
-        polls.append(1)
-        if len(polls) == 2:
-            command = Command(kind=CommandKind.PAUSE_TRIAL, args={"trial": 0}, key="p", sender="test")
-            bench.store.send_command(bench.study_id, command)
-        real_poll(timeout_s, sink)
-
-    executor.poll = poll
-    end = bench.lead(executor)
+    end = bench.lead(bench.commanded(script, {2: [(CommandKind.PAUSE_TRIAL, {"trial": 0})]}))
     assert [t.status for t in bench.trials] == [TrialStatus.PAUSED, TrialStatus.COMPLETED, TrialStatus.COMPLETED]
     assert (end.study.status, end.study.reason) == (StudyStatus.PAUSED, "trial 0 is paused")
-    command = Command(kind=CommandKind.RESUME_TRIAL, args={"trial": 0}, key="r", sender="test")
-    bench.store.send_command(bench.study_id, command)
+    bench.send(CommandKind.RESUME_TRIAL, trial=0)
     assert bench.lead(ScriptedExecutor(script)).study.status is StudyStatus.COMPLETED
     assert bench.trials[0].attempt == 2
 
@@ -193,18 +180,7 @@ def test_without_a_known_end_the_best_one_runs_to_its_end_when_no_others_come(be
 
 def test_a_stopped_study_promotes_nobody_and_leaves_nobody(bench):
     bench.create(num_trials=6)
-    executor = ScriptedExecutor(curve)
-    real_poll, polls = executor.poll, []
-
-    def poll(timeout_s, sink):
-        bench.clock.forward(0.2)
-        polls.append(1)
-        if len(polls) == 4:
-            for kind, args in ((CommandKind.ENQUEUE, {"params": {"x": 0.5}}), (CommandKind.STOP, {})):
-                bench.store.send_command(bench.study_id, Command(kind=kind, args=args, key=kind, sender="test"))
-        real_poll(timeout_s, sink)
-
-    executor.poll = poll
+    executor = bench.commanded(curve, {4: [(CommandKind.ENQUEUE, {"params": {"x": 0.5}}), (CommandKind.STOP, {})]})
     end = bench.lead(executor, scheduler=asha())
     assert (end.study.status, end.study.reason) == (StudyStatus.COMPLETED, "stopped by a person")
     assert all(t.status.is_terminal for t in bench.trials)

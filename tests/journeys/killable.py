@@ -1,6 +1,6 @@
 """Runs (or goes on with) a study of 30 quick trials until it ends or is killed: the program of test_kill.py.
 
-    python killable.py STORE_URL SEARCHER EXECUTOR NUM_TRIALS JOBS SCHEDULER
+python killable.py STORE_URL SEARCHER EXECUTOR NUM_TRIALS JOBS SCHEDULER
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from trialist import load_study
 from trialist.core.states import TrialStatus
 from trialist.engine.recover import replay

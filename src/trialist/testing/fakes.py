@@ -1,6 +1,6 @@
 """Stand-ins for tests: a clock to own, a searcher without a space, an executor whose trials move when they are told to.
 
-Each keeps the contract of its port; the contract suites run over the executor here too.
+Each keeps as much of its port's contract as the engine relies on.
 """
 
 from __future__ import annotations
