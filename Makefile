@@ -34,12 +34,11 @@ test-fast: .venv/.installed ## The tests that take less than a few seconds each
 	@$(DEV) -m pytest -n $(JOBS) -m 'not extras and not slow'
 
 test-extras: .venv/.installed-extras ## The tests that need optional libraries
-	@$(DEV) -m pytest -n $(JOBS) -m extras || { code=$$?; test $$code -eq 5 && echo 'test-extras: no test needs an optional library yet'; }
+	@if $(DEV) -m pytest -m extras --collect-only >/dev/null 2>&1; then $(DEV) -m pytest -n $(JOBS) -m extras; \
+	else echo 'test-extras: no test needs an optional library yet'; fi
 
-bench: .venv/.installed ## Benchmarks against peers, side by side, in one run
-	@found=0; for script in benchmarks/*.py; do \
-	  test -e "$$script" || continue; found=1; echo "== $$script"; $(DEV) "$$script" || exit 1; \
-	done; test $$found -eq 1 || echo 'bench: there are no benchmarks yet; they come with the warm worker pool'
+bench: .venv/.installed-bench ## Benchmarks against peers, side by side, in one run
+	@for script in benchmarks/*.py; do echo "== $$script"; $(DEV) "$$script" || exit 1; done
 
 docs: .venv/.installed ## Check the prose: links, code blocks, command help, error tree
 	@$(DEV) -m pytest tests/surface
@@ -72,6 +71,11 @@ clean: ## Remove environments and caches; results (runs/, stores) stay
 .venv/.installed-extras: pyproject.toml | .venv/.installed
 	@echo '-- installing the optional libraries that have tests'
 	@$(DEV) $(PIP) --editable '.[dev,sklearn]'
+	@touch $@
+
+.venv/.installed-bench: pyproject.toml | .venv/.installed
+	@echo '-- installing the peers'
+	@$(DEV) $(PIP) --editable '.[dev,optuna]'
 	@touch $@
 
 .venv-demo/.installed: pyproject.toml | .venv-demo/bin/python
