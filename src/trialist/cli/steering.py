@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.cells import cell_len
+from rich.table import Table
 from rich.text import Text
 
 from trialist.api import Study
 from trialist.api.documents import command_document
 from trialist.cli.advice import Step, next_steps
 from trialist.cli.options import opened
-from trialist.cli.output import FAINT, clean, console, emit, say
+from trialist.cli.output import FAINT, clean, console, emit, print_stripped, say
 from trialist.core.records import CommandKind
 
 _PATIENCE_S = 2.0
@@ -69,13 +70,17 @@ def tell(study: Study, result: Mapping[str, Any], *, as_json: bool, trial: int |
 
 def print_steps(steps: Sequence[Step]) -> None:
     """Next steps, one a line: what to do, then faintly why."""
-    to = console()
+    if steps:
+        print_stripped(console(), steps_table(steps))
+
+
+def steps_table(steps: Sequence[Step]) -> Table:
+    """Steps under each other; one that is too long for its line is wrapped beside its arrow."""
+    table = Table(box=None, pad_edge=False, padding=0, show_header=False, show_edge=False)
+    table.add_column(style=FAINT, no_wrap=True)
+    table.add_column(overflow="fold")
     width = max((cell_len(step.do) for step in steps if step.why), default=0)
     for step in steps:
-        to.print(step_line(step, width))
-
-
-def step_line(step: Step, width: int) -> Text:
-    """A step as a line; ``width`` is that of the longest thing to type."""
-    gap = " " * (width - cell_len(step.do) + 3) if step.why else ""
-    return Text.assemble(("  → ", FAINT), step.do, (f"{gap}{clean(step.why)}", FAINT))
+        gap = " " * (width - cell_len(step.do) + 3) if step.why else ""
+        table.add_row("  → ", Text.assemble(step.do, (f"{gap}{clean(step.why)}", FAINT)))
+    return table

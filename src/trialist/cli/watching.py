@@ -11,13 +11,14 @@ from collections.abc import Iterator
 
 from rich.console import Group
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from trialist.api import Study
 from trialist.cli.advice import next_steps
 from trialist.cli.narration import clock, line, tells
 from trialist.cli.output import clean, console
-from trialist.cli.steering import step_line
+from trialist.cli.steering import steps_table
 from trialist.cli.summary import print_summary, progress
 from trialist.core.events import Event
 
@@ -86,10 +87,9 @@ def _screen(study: Study, recent: list[Text]) -> Group:
     with to.capture() as captured:
         print_summary(to, study, row, leader)
     steps = [step for step in next_steps(row, leader) if not step.do.startswith("trialist watch")]
-    width = max((len(step.do) for step in steps), default=0)
-    parts: list[Text] = [Text.from_ansi(captured.get().rstrip("\n"))]
+    parts: list[Text | Table] = [Text.from_ansi(captured.get().rstrip("\n"))]
     if recent:
         parts += [Text(""), *recent]
     if steps:
-        parts += [Text(""), *(step_line(step, width) for step in steps)]
+        parts += [Text(""), steps_table(steps)]
     return Group(*parts)
