@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from trialist.store import statements
+from trialist.store.compiling import Statements
 from trialist.store.schema import METADATA, create_statements
 from trialist.store.sqlite import SqliteDialect
-from trialist.store.statements import Statements
 
 LITE = SqliteDialect(paramstyle="qmark")
 POSTGRES = PGDialect_psycopg(paramstyle="format")

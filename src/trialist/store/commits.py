@@ -25,8 +25,8 @@ from trialist.core.ports import Commit
 from trialist.core.records import CommandStatus
 from trialist.store import rows, statements
 from trialist.store.backend import Cursor
+from trialist.store.compiling import Sql, Statements
 from trialist.store.paging import rank, sign_of
-from trialist.store.statements import Statements
 
 
 class Batch:
@@ -145,7 +145,7 @@ class Batch:
             cursor.execute(update.text, update.bind(sid_=self._sid, at=at, metrics=text, **place))
 
 
-def _many(cursor: Cursor, sql: statements.Sql, values: list[Any]) -> int:
+def _many(cursor: Cursor, sql: Sql, values: list[Any]) -> int:
     """Run a statement for each row; how many rows it changed."""
     if not values:
         return 0

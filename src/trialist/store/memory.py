@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from threading import RLock
 from typing import Any
 
-from trialist.core.errors import Conflict, IllegalTransition, InternalError, LeaseLost, NotFound, StudyExists, StudyLed
+from trialist.core.errors import Conflict, InternalError, LeaseLost, NotFound, StudyExists, StudyLed
 from trialist.core.events import (
     AttemptEnded,
     AttemptStarted,
@@ -27,9 +27,7 @@ from trialist.core.events import (
     Reported,
     StudyCreated,
     TrialEnded,
-    TrialSuggested,
 )
-from trialist.core.fold import StudyFold, fold_trial
 from trialist.core.ports import BY_NUMBER, Commit, StudyPage, TrialOrder, TrialPage
 from trialist.core.records import (
     Attempt,
@@ -44,7 +42,6 @@ from trialist.core.records import (
     Trial,
 )
 from trialist.core.states import StudyStatus, TrialStatus
-from trialist.core.wire import to_json
 from trialist.store.holders import LeaseState
 from trialist.store.paging import (
     ValueCursor,
@@ -57,6 +54,7 @@ from trialist.store.paging import (
     sign_of,
     value_cursor,
 )
+from trialist.store.refold import check_commit
 
 
 @dataclass(slots=True)
@@ -170,7 +168,7 @@ class MemoryStore:
                 self._refuse_led(kept)
                 if commit.study.seq - len(commit.events) != kept.study.seq:
                     raise Conflict(f"study '{commit.study.name}' was changed meanwhile: read it again, and try again.")
-            _check(kept, commit)
+            check_commit(kept.study, kept.trials, commit)
             if lease is None:
                 kept.lease = LeaseState(epoch=kept.lease.epoch)  # whoever let it run out is fenced from here on
             _apply(kept, commit)
@@ -337,80 +335,6 @@ def _superseded(report: Report, attempts: Any) -> bool:
     return any(
         later.attempt > report.attempt and (later.from_step < report.step or later.from_step == 0) for later in attempts
     )
-
-
-def _check(kept: _Kept, commit: Commit) -> None:
-    """Fold the commit's events over what is stored, and compare with the rows it brings.
-
-    Raises:
-        InternalError: They differ, the events leave a gap, or something immutable would change.
-    """
-    fold = StudyFold(kept.study)
-    names = tuple(metric.name for metric in kept.study.spec.metrics)
-    stored = kept.trials
-    rows: dict[int, Trial] = {}
-    new: list[int] = []
-    seq = kept.study.seq
-    for event in commit.events:
-        seq += 1
-        if event.seq != seq:
-            raise InternalError(f"an event has seq {event.seq} where {seq} is due: {event}")
-        number, was, now = event.trial, None, None
-        if number is not None:
-            is_new = type(event.body) is TrialSuggested
-            if is_new:
-                if number != len(stored) + len(new):
-                    raise InternalError(f"a new trial has number {number} where {len(stored) + len(new)} is due.")
-                new.append(number)
-            else:
-                was = rows.get(number) or (stored[number] if 0 <= number < len(stored) else None)
-                if was is None:
-                    raise InternalError(f"there is no trial {number} for this event: {event}")
-            now = _fold_trial(was, event, names)
-            rows[number] = now
-        try:
-            fold.add(event, was, now)
-        except IllegalTransition as error:
-            raise InternalError(f"{error} By this event: {event}") from error
-    _same("the study's row", fold.study(), commit.study)
-    _check_rows(kept, commit, rows, new)
-
-
-def _fold_trial(was: Trial | None, event: Event, names: tuple[str, ...]) -> Trial:
-    try:
-        now = fold_trial(was, event, names)
-    except IllegalTransition as error:
-        raise InternalError(f"{error} By this event: {event}") from error
-    if was is not None and now is not was and was.status.is_terminal:
-        raise InternalError(f"trial {was.number} is {was.status}: nothing may change it any more. Event: {event}")
-    if isinstance(event.body, AttemptStarted) and was is not None and event.body.attempt <= was.attempt:
-        raise InternalError(f"trial {was.number} had its attempt {was.attempt} already. Event: {event}")
-    return now
-
-
-def _check_rows(kept: _Kept, commit: Commit, rows: Mapping[int, Trial], new: Sequence[int]) -> None:
-    """The rows of a commit are exactly those that its events made or changed, as folded."""
-    if [trial.number for trial in commit.new_trials] != list(new):
-        raise InternalError(f"new trials are {[t.number for t in commit.new_trials]}, but events suggest {list(new)}.")
-    given = {trial.number: trial for trial in (*commit.new_trials, *commit.changed_trials)}
-    if len(given) != len(commit.new_trials) + len(commit.changed_trials):
-        raise InternalError("a trial has two rows in one commit.")
-    for number, folded in rows.items():
-        row = given.pop(number, None)
-        if row is not None:
-            _same(f"the row of trial {number}", folded, row)
-        elif folded is not kept.trials[number]:
-            raise InternalError(f"the events change trial {number}, but its row is not in the commit.")
-    for number, row in given.items():
-        if not 0 <= number < len(kept.trials) or kept.trials[number].status.is_terminal:
-            raise InternalError(f"a row came for trial {number}, which is not there to change.")
-        _same(f"the row of trial {number}", kept.trials[number], row)
-
-
-def _same(what: str, folded: Study | Trial, given: Study | Trial) -> None:
-    # NaN differs from itself, but not in JSON.
-    if folded != given and to_json(folded) != to_json(given):
-        raise InternalError(f"{what} is not what its events add up to.\nevents: {folded}\ngiven:  {given}")
 
 
 def _apply(kept: _Kept, commit: Commit) -> None:

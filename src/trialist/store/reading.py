@@ -17,6 +17,7 @@ from trialist.core.records import Attempt, Checkpoint, Command, Report, Study, S
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.store import rows, statements
 from trialist.store.backend import Backend, Cursor
+from trialist.store.compiling import Statements
 from trialist.store.connections import Connections
 from trialist.store.paging import (
     ValueCursor,
@@ -28,7 +29,6 @@ from trialist.store.paging import (
     sign_of,
     value_cursor,
 )
-from trialist.store.statements import Statements
 
 R = TypeVar("R")
 _PAGE = 1000

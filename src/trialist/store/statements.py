@@ -1,7 +1,4 @@
-"""Every statement of the SQL store: built with SQLAlchemy Core, compiled once for a dialect, run as plain strings.
-
-Compiling ahead keeps the toolkit's portability and none of its cost: a commit runs a handful of prepared strings over the
-driver's own cursor. Bound values come in the order of ``Sql.order``. Knows no connection.
+"""Every statement of the SQL store, built with SQLAlchemy Core. ``store.compiling`` makes strings of them.
 
 Statements that pick several statuses or kinds are a union of one query for each: every arm reads its index in order and
 the database merges them, so that a page costs a page however long the history is.
@@ -9,16 +6,14 @@ the database merges them, so that a page costs a page however long the history i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import Index, Select, Table, and_, bindparam, literal_column, select, tuple_, union_all
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Dialect
-from sqlalchemy.sql import Delete, Executable, Insert, Update
+from sqlalchemy import Index, Select, and_, bindparam, literal_column, select, tuple_, union_all
+from sqlalchemy.sql import Delete, Insert, Update
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import CompoundSelect
 
+from trialist.store.compiling import Quiet, all_of
 from trialist.store.schema import (
     CHECKPOINTS_BY_TRIAL,
     COMMANDS_PENDING,
@@ -36,59 +31,6 @@ from trialist.store.schema import (
     studies,
     trials,
 )
-
-
-class Sql(NamedTuple):
-    """A statement in the driver's own words."""
-
-    text: str
-    order: tuple[str, ...]
-    """Names of the bound values, in the order in which the driver wants them."""
-    constants: Mapping[str, Any] = {}
-    """Values that the statement brings along."""
-
-    def bind(self, **values: Any) -> tuple[Any, ...]:
-        """The values in order."""
-        constants = self.constants
-        return tuple([values[name] if name in values else constants[name] for name in self.order])
-
-
-class Statements:
-    """Compiles statements for one dialect and keeps them; harmless when two threads compile the same one."""
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-        self._made: dict[tuple[Any, ...], Sql] = {}
-
-    def __call__(self, build: Callable[..., Any], *args: Any) -> Sql:
-        """The compiled form of ``build(*args)``; ``args`` are what changes the statement's shape."""
-        key = (build, *args)
-        made = self._made.get(key)
-        if made is None:
-            statement = build(*args)
-            if isinstance(statement, _Quiet):
-                statement = statement.on(self._dialect)
-            compiled = statement.compile(dialect=self._dialect)
-            order = tuple(compiled.positiontup or ())
-            constants = {
-                name: value for name, value in compiled.params.items() if value is not None or name == "holder"
-            }
-            made = self._made[key] = Sql(str(compiled), order, constants)
-        return made
-
-
-class _Quiet(NamedTuple):
-    """An insert that skips rows whose key is there: the one statement that SQLAlchemy spells by dialect."""
-
-    table: Table
-
-    def on(self, dialect: Dialect) -> Executable:
-        insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
-        return insert(self.table).values(_all(self.table)).on_conflict_do_nothing().inline()
-
-
-def _all(table: Table) -> dict[str, Any]:
-    return {column.name: bindparam(column.name) for column in table.columns if column.autoincrement is not True}
 
 
 def _b(name: str) -> Any:
@@ -113,11 +55,11 @@ _STUDY = (specs.c.spec, studies.c.status, studies.c.seq, studies.c.state)
 
 def insert_study() -> Any:
     """Does nothing where the name or the id is taken."""
-    return _Quiet(studies)
+    return Quiet(studies)
 
 
 def insert_spec() -> Insert:
-    return specs.insert().values(_all(specs))
+    return specs.insert().values(all_of(specs))
 
 
 def update_spec() -> Update:
@@ -222,7 +164,7 @@ _LIVE = tuple(_text(status) for status in ("waiting", "running", "paused"))
 
 
 def insert_trial() -> Insert:
-    return trials.insert().values(_all(trials))
+    return trials.insert().values(all_of(trials))
 
 
 def update_trial() -> Update:
@@ -280,7 +222,7 @@ _EVENT = (events.c.seq, events.c.at, events.c.kind, events.c.body)
 
 
 def insert_event() -> Insert:
-    return events.insert().values(_all(events))
+    return events.insert().values(all_of(events))
 
 
 def events_after(kinds: int) -> Any:
@@ -292,7 +234,7 @@ def events_after(kinds: int) -> Any:
 
 
 def insert_attempt() -> Insert:
-    return attempts.insert().values(_all(attempts))
+    return attempts.insert().values(all_of(attempts))
 
 
 def end_attempt() -> Update:
@@ -314,7 +256,7 @@ def attempts_of() -> Select[Any]:
 
 def insert_report() -> Any:
     """Does nothing where the step has a report already."""
-    return _Quiet(reports)
+    return Quiet(reports)
 
 
 def _this_report() -> ColumnElement[bool]:
@@ -344,7 +286,7 @@ _CHECKPOINT = (checkpoints.c.id, checkpoints.c.trial, checkpoints.c.data)
 
 
 def insert_checkpoint() -> Insert:
-    return checkpoints.insert().values(_all(checkpoints))
+    return checkpoints.insert().values(all_of(checkpoints))
 
 
 def delete_checkpoint() -> Delete:
@@ -366,7 +308,7 @@ _COMMAND = (commands.c.id, commands.c.key, commands.c.status, commands.c.request
 
 
 def insert_command() -> Insert:
-    return commands.insert().values(_all(commands))
+    return commands.insert().values(all_of(commands))
 
 
 def last_command() -> Select[Any]:

@@ -1,0 +1,69 @@
+"""Statements compiled once for a dialect and run as plain strings.
+
+Compiling ahead keeps SQLAlchemy's portability and none of its cost: a commit runs a handful of prepared strings over the
+driver's own cursor. Knows no table and no connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import Table, bindparam
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import Executable
+
+
+class Sql(NamedTuple):
+    """A statement in the driver's own words."""
+
+    text: str
+    order: tuple[str, ...]
+    """Names of the bound values, in the order in which the driver wants them."""
+    constants: Mapping[str, Any] = {}
+    """Values that the statement brings along."""
+
+    def bind(self, **values: Any) -> tuple[Any, ...]:
+        """The values in order."""
+        constants = self.constants
+        return tuple([values[name] if name in values else constants[name] for name in self.order])
+
+
+class Statements:
+    """Compiles statements for one dialect and keeps them; harmless when two threads compile the same one."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._made: dict[tuple[Any, ...], Sql] = {}
+
+    def __call__(self, build: Callable[..., Any], *args: Any) -> Sql:
+        """The compiled form of ``build(*args)``; ``args`` are what changes the statement's shape."""
+        key = (build, *args)
+        made = self._made.get(key)
+        if made is None:
+            statement = build(*args)
+            if isinstance(statement, Quiet):
+                statement = statement.on(self._dialect)
+            compiled = statement.compile(dialect=self._dialect)
+            order = tuple(compiled.positiontup or ())
+            constants = {
+                name: value for name, value in compiled.params.items() if value is not None or name == "holder"
+            }
+            made = self._made[key] = Sql(str(compiled), order, constants)
+        return made
+
+
+class Quiet(NamedTuple):
+    """An insert that skips rows whose key is there: the one statement that SQLAlchemy spells by dialect."""
+
+    table: Table
+
+    def on(self, dialect: Dialect) -> Executable:
+        insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+        return insert(self.table).values(all_of(self.table)).on_conflict_do_nothing().inline()
+
+
+def all_of(table: Table) -> dict[str, Any]:
+    """A bound value for each column, but for one that the database fills."""
+    return {column.name: bindparam(column.name) for column in table.columns if column.autoincrement is not True}
