@@ -21,6 +21,7 @@ from trialist.core.records import (
     Suggestion,
 )
 from trialist.core.states import StudyStatus, TrialStatus
+from trialist.execute.inline import InlineExecutor
 from trialist.testing.fakes import ScriptedExecutor, UniformSearcher
 
 
@@ -397,3 +398,33 @@ def test_attempts_that_ended_meanwhile_are_not_heard(bench):
     bench.lead(executor)
     assert bench.trials[0].value == 1.0
     assert len(bench.bodies(TrialEnded)) == 1
+
+
+def test_a_study_paused_while_an_inline_trial_runs_sends_it_to_its_checkpoint(bench):
+    bench.create(num_trials=1)
+    steps = []
+
+    def objective(trial):
+        for step in range((trial.resume_step or 0) + 1, 6):
+            bench.clock.forward(1.0)
+            steps.append(step)
+            trial.report(step=step, loss=1.0 / step)
+            trial.save_checkpoint(lambda folder: (folder / "x").write_text("x"))
+            if step == 2 and trial.attempt == 1:
+                bench.send(CommandKind.PAUSE)
+        return 0.1
+
+    executor = InlineExecutor(objective, metric_names=("loss",))
+    real_poll = executor.poll
+
+    def poll(timeout_s, sink):
+        bench.clock.forward(1.0)
+        if bench.study.status is StudyStatus.PAUSED and bench.trials[0].status is TrialStatus.WAITING:
+            bench.send(CommandKind.RESUME)
+        real_poll(0, sink)
+
+    executor.poll = poll
+    end = bench.lead(executor)
+    assert end.study.status is StudyStatus.COMPLETED
+    assert steps == [1, 2, 3, 3, 4, 5]  # it left at its third report, back to the checkpoint of step 2
+    assert bench.trials[0].attempt == 2

@@ -48,7 +48,7 @@ def test_the_best_run_its_settings_and_its_config(tmp_path):
     assert "Best: val_loss 0.25 with learning_rate=0.1" in said
     assert "runs/lr_123045_learning_rate_1/config.yaml" in said
     assert "Leaderboard: runs/lr_123045.csv" in said
-    assert "trialist show lr_123045" in said
+    assert "trialist status lr_123045" in said
 
 
 def test_a_failed_run_is_named_with_the_last_line_of_its_log(tmp_path):

@@ -186,7 +186,6 @@ class StudyFold:
 
     def add(self, event: Event, was: Trial | None, now: Trial | None) -> None:
         """Account for an event; ``was`` and ``now`` are the rows of its trial before and after, where it has one."""
-        self.seq = event.seq
         if self.led_since is not None and not isinstance(event.body, LeaseTaken):
             self.active_s = self.active_before_s + max(0.0, event.at - self.led_since)
         if now is not None and (was is None or was.status is not now.status):
@@ -216,6 +215,7 @@ class StudyFold:
                 self.active_before_s, self.led_since = self.active_s, event.at
             case StudyCreated():
                 self.spec = body.spec
+        self.seq = event.seq  # last: an event that does not fit leaves no gap
 
     def _count(self, was: Trial | None, now: Trial) -> None:
         if was is not None:

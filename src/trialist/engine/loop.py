@@ -193,6 +193,7 @@ class Engine:
                 self._commit()
             if self._a.executor.runs_ahead:
                 self._take_commands()
+                self._heed_pause()
 
     # --- giving work ---
 
@@ -316,6 +317,10 @@ class Engine:
             self._stopping = "interrupted"
         if interrupts.kills and self._runs.active:
             self._runs.kill_all(Leaving(Errand.YIELD, "engine", "interrupted"))
+        self._heed_pause()
+
+    def _heed_pause(self) -> None:
+        """A paused study's trials leave where they can go on later."""
         if self._lead.fold.status is StudyStatus.PAUSED and not self._yielded:
             self._yielded = True
             self._runs.yield_checkpointed(Leaving(Errand.YIELD, "engine", "the study was paused"))

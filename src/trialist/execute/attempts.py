@@ -29,10 +29,10 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 class Output:
-    """A pipe from the trial into a capped log, read for metrics on its way."""
+    """A pipe from the trial into a capped log, which another pipe may share; read for metrics on its way."""
 
-    def __init__(self, path: str, found: Callable[[bytes], None] | None) -> None:
-        self.log = CappedLog(path)
+    def __init__(self, log: CappedLog, found: Callable[[bytes], None] | None) -> None:
+        self.log = log
         self.reader, self.writer = os.pipe()
         os.set_blocking(self.reader, False)
         self._lines = Lines()
@@ -118,14 +118,15 @@ class Attempt:
         """
         order = self._order
         try:
-            self.outputs.append(Output(order["stdout"], self._line))
-            if order["stderr"]:
-                self.outputs.append(Output(order["stderr"], None))
+            log = CappedLog(order["stdout"])
+            self.outputs.append(Output(log, self._line))
+            # A pipe of its own even into the same log: a traceback that shows "seed=0" tells no metric.
+            self.outputs.append(Output(CappedLog(order["stderr"]) if order["stderr"] else log, None))
             child = subprocess.Popen(
                 order["argv"],
                 stdin=subprocess.DEVNULL,
                 stdout=self.outputs[0].writer,
-                stderr=self.outputs[-1].writer,
+                stderr=self.outputs[1].writer,
                 cwd=order["cwd"],
                 env={**base, **order["env"]},
                 start_new_session=True,
@@ -251,11 +252,15 @@ class Attempt:
                 "printed": encode_metrics(self._printed),
                 "file": encode_metrics(file),
                 "file_problem": problem,
-                "logs": [output.log.recent.decode("utf-8", "replace") for output in self.outputs],
-                "log_problem": "; ".join(output.log.problem for output in self.outputs if output.log.problem),
+                "logs": [log.recent.decode("utf-8", "replace") for log in self._logs()],
+                "log_problem": "; ".join(log.problem for log in self._logs() if log.problem),
                 **self.facts,
             }
         )
+
+    def _logs(self) -> list[CappedLog]:
+        """Each log once."""
+        return list(dict.fromkeys(output.log for output in self.outputs))
 
     # printed metrics
 

@@ -62,7 +62,7 @@ def summary(ended: Ended, *, width: int, again: str, here: Path) -> str:
         lines += ["", *_failures(failed, ended.files, width)]
         if not ended.interrupted:
             lines.append(f"Try them again: trialist retry {ended.files.stem} --failed")
-    lines += ["", f"Go on with it: {again}" if ended.interrupted else f"See more: trialist show {ended.files.stem}"]
+    lines += ["", f"Go on with it: {again}" if ended.interrupted else f"See more: trialist status {ended.files.stem}"]
     return "\n".join(lines)
 
 
