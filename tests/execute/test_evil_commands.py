@@ -336,7 +336,13 @@ class TestMetrics:
 
     @pytest.mark.parametrize(
         ("content", "words"),
-        [("{", "not JSON"), ("[1]", "no JSON object"), ("[" * 100000, "not JSON"), ("x" * (2 << 20), "larger than")],
+        [
+            ("{", "not JSON"),
+            ("[1]", "no JSON object"),
+            ('{"loss": "good"}', "'loss' is \"good\""),
+            ("[" * 100000, "not JSON"),
+            ("x" * (2 << 20), "larger than"),
+        ],
     )
     def test_a_bad_metrics_json_fails_a_trial_that_has_nothing_else(self, command, tmp_path, content, words):
         file = tmp_path / "metrics.json"

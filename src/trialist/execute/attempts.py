@@ -315,7 +315,11 @@ def _numbers(name: str, data: bytes) -> tuple[dict[str, float], str]:
         return {}, f"{name} is not JSON: {error}"
     if not isinstance(content, dict):
         return {}, f"{name} is no JSON object"
-    return numbers_of(content), ""
+    found = numbers_of(content)
+    if not found and content:
+        key, value = next(iter(content.items()))
+        return {}, f"{name} holds no number: '{key}' is {json.dumps(value)[:80]}"
+    return found, ""
 
 
 def oom_kills() -> int:
