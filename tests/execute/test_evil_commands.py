@@ -346,7 +346,8 @@ class TestMetrics:
     )
     def test_a_bad_metrics_json_fails_a_trial_that_has_nothing_else(self, command, tmp_path, content, words):
         file = tmp_path / "metrics.json"
-        script = f"open({str(file)!r}, 'w').write({content[:1]!r} * {len(content)} if {len(set(content)) == 1} else {content[:9]!r})"
+        written = repr(content) if len(content) < 100 else f"{content[0]!r} * {len(content)}"
+        script = f"open({str(file)!r}, 'w').write({written})"
         (end,) = command(script, metrics_file=file).run(segment(tmp_path))
         assert end.error.reason is FailureReason.BAD_RESULT
         assert words in end.error.message
