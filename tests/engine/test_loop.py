@@ -226,6 +226,24 @@ def test_ctrl_c_once_ends_the_running_trial_and_pauses(bench):
     assert bench.lead(lambda x: x).study.counts == {TrialStatus.COMPLETED: 10}
 
 
+def test_an_interrupt_of_a_trials_own_pauses_the_study_instead_of_starting_the_trial_for_ever(bench):
+    bench.create(num_trials=3)
+    calls = []
+
+    def objective(trial):
+        calls.append(trial.number)
+        if len(calls) == 2:
+            raise KeyboardInterrupt  # no signal came to us: somebody else owns SIGINT, or it is a library's own
+        assert len(calls) < 10
+        return 1.0
+
+    end = bench.lead(objective)
+    assert (end.interrupted, end.study.status) == (True, StudyStatus.PAUSED)
+    assert end.study.counts == {TrialStatus.COMPLETED: 1, TrialStatus.WAITING: 1}
+    assert bench.lead(objective).study.counts == {TrialStatus.COMPLETED: 3}
+    assert calls == [0, 1, 1, 2]
+
+
 def test_ctrl_c_twice_ends_the_running_trial_now_and_it_runs_again(bench):
     bench.create(num_trials=4)
     before = signal.getsignal(signal.SIGINT)

@@ -63,6 +63,15 @@ class Interrupts:
         if self.kills and self._in_trial and self._executor.runs_ahead:
             raise KeyboardInterrupt
 
+    def by_trial(self) -> None:
+        """A trial in this thread was interrupted, by a Ctrl-C that went past us or by an interrupt of its own.
+
+        It ends the study's turn like one that we saw: the trial waits again, and would be started at once for ever.
+        """
+        if self._executor.runs_ahead and not self.kills:
+            self.count = 2
+            self._say(_TWICE)
+
     @contextmanager
     def polling(self) -> Iterator[None]:
         """Around ``poll``: an inline trial may be interrupted in here."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from trialist.core.errors import LeaseLost, StoreBusy, StoreFull, TrialistError
 from trialist.core.events import BudgetChanged, Noted, RunConfigured, StudyStatusChanged, TrialResumed
-from trialist.core.ports import Signal
+from trialist.core.ports import ExitedSignal, Signal
 from trialist.core.records import (
     Command,
     CommandKind,
@@ -22,6 +22,7 @@ from trialist.core.records import (
     Lease,
     Metrics,
     NeedsReply,
+    OutcomeKind,
     Study,
     Trial,
 )
@@ -188,6 +189,8 @@ class Engine:
     def _hear(self, signal: Signal, interrupts: Interrupts) -> None:
         """A signal from the executor; inline trials call this from inside their ``report``."""
         with interrupts.engine_code(), self._lead.lock:
+            if isinstance(signal, ExitedSignal) and signal.outcome is OutcomeKind.INTERRUPTED:
+                interrupts.by_trial()
             self._runs.on_signal(signal)
             if self._commit_due():
                 self._commit()
