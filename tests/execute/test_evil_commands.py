@@ -12,11 +12,13 @@ import pytest
 from trialist.core.ports import LostSignal, ParkedSignal, ReportedSignal
 from trialist.core.records import FailureReason, OutcomeKind
 from trialist.execute.command import CommandExecutor, Launch
-from trialist.testing.executors import Drive, end_all, processes_with, segment, wait_until_gone
+from trialist.testing.executors import Drive, end_all, processes_with, segment, wait_for_end, wait_until_gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="detached grandchildren are only found on Linux")
 
 GRACE_S = 0.5
+FOR_EVER_S = 3600.0
+"""A grace or a sleep that no test sees the end of: what ends all the same did not wait for it."""
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def command(tmp_path):
     yield make
     for executor in made:
         executor.close()
-        left = wait_until_gone(executor._mark, 5.0)
+        left = wait_until_gone(executor._mark, 60.0)
         end_all(executor._mark)
         assert not left
 
@@ -64,6 +66,31 @@ if os.fork() == 0:
 os.wait()
 """
 
+TIDIES_AFTER_TERM = """
+import os, signal
+def tidy(*_):
+    print('step=2 told=1', flush=True)
+    signal.sigwait({signal.SIGUSR1})
+    print('tidied up', flush=True)
+    os._exit(0)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+signal.signal(signal.SIGTERM, tidy)
+print('step=1 pid=%d' % os.getpid(), flush=True)
+while True: signal.pause()
+"""
+TIDIES_AFTER_STOP = """
+import os, signal
+from trialist.runtime import report
+if os.environ['TRIALIST_NUMBER'] == '0':
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    report(step=1, pid=os.getpid())
+    signal.sigwait({signal.SIGUSR1})
+    try:
+        while True: report(a=1)
+    finally:
+        print('tidied up', flush=True)
+"""
+
 
 class TestEnding:
     def test_a_trial_that_ignores_term_is_killed_after_the_grace(self, command, tmp_path):
@@ -73,19 +100,27 @@ class TestEnding:
         item = segment(tmp_path)
         drive.executor.start(item)
         drive.until(lambda: drive.of(ReportedSignal))
-        began = time.monotonic()
         drive.executor.kill(item.key)
         drive.until(lambda: drive.ended(item.key))
         assert drive.end(item.key).outcome is OutcomeKind.KILLED
-        assert GRACE_S * 0.9 <= time.monotonic() - began < GRACE_S + 2
+
+    def test_a_killed_trial_may_tidy_up_in_its_grace(self, command, tmp_path):
+        drive = command(TIDIES_AFTER_TERM, grace_s=FOR_EVER_S)
+        item = segment(tmp_path)
+        drive.executor.start(item)
+        drive.until(lambda: drive.of(ReportedSignal))
+        drive.executor.kill(item.key)
+        drive.until(lambda: len(drive.of(ReportedSignal)) == 2)
+        os.kill(int(drive.of(ReportedSignal)[0].metrics["pid"]), signal.SIGUSR1)
+        drive.until(lambda: drive.ended(item.key))
+        assert drive.end(item.key).outcome is OutcomeKind.KILLED
+        assert log_of(tmp_path).endswith(b"tidied up\n")
 
     def test_one_that_runs_for_ever_ends_at_its_timeout(self, command, tmp_path):
         drive = command("while True: pass")
-        began = time.monotonic()
         (end,) = drive.run(segment(tmp_path, timeout_s=0.5))
         assert (end.outcome, end.error.reason) == (OutcomeKind.TIMED_OUT, FailureReason.TIMEOUT)
         assert end.error.message.startswith("timed out after 0.5 s")
-        assert time.monotonic() - began < 0.5 + GRACE_S + 2
 
     def test_one_that_stops_itself_ends_at_its_timeout(self, command, tmp_path):
         drive = command("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)")
@@ -93,26 +128,35 @@ class TestEnding:
         assert end.outcome is OutcomeKind.TIMED_OUT
 
     def test_stop_ends_a_trial_that_never_speaks_at_once(self, command, tmp_path):
-        drive = command("print('step=1 a=1', flush=True); import time; time.sleep(600)", grace_s=20.0)
+        drive = command("print('step=1 a=1', flush=True); import time; time.sleep(600)", grace_s=FOR_EVER_S)
         item = segment(tmp_path)
         drive.executor.start(item)
         drive.until(lambda: drive.of(ReportedSignal))
-        began = time.monotonic()
         drive.executor.stop(item.key)
         drive.until(lambda: drive.ended(item.key))
         assert (drive.end(item.key).outcome, drive.end(item.key).error) == (OutcomeKind.STOPPED, None)
-        assert time.monotonic() - began < 10
 
     def test_stop_gives_one_that_speaks_the_grace(self, command, tmp_path):
+        drive = command(TIDIES_AFTER_STOP, grace_s=FOR_EVER_S)
+        item = segment(tmp_path)
+        drive.executor.start(item)
+        drive.until(lambda: drive.of(ReportedSignal))
+        drive.executor.stop(item.key)
+        drive.run(segment(tmp_path, 1))  # orders are followed in turn: by now the first trial has been told to stop
+        assert not drive.ended(item.key)
+        os.kill(int(drive.of(ReportedSignal)[0].metrics["pid"]), signal.SIGUSR1)
+        drive.until(lambda: drive.ended(item.key))
+        assert drive.end(item.key).outcome is OutcomeKind.STOPPED
+        assert log_of(tmp_path).endswith(b"tidied up\n")
+
+    def test_stop_ends_one_that_spoke_once_after_the_grace(self, command, tmp_path):
         drive = command("from trialist.runtime import report; report(a=1); import time; time.sleep(600)")
         item = segment(tmp_path)
         drive.executor.start(item)
         drive.until(lambda: drive.of(ReportedSignal))
-        began = time.monotonic()
         drive.executor.stop(item.key)
         drive.until(lambda: drive.ended(item.key))
         assert drive.end(item.key).outcome is OutcomeKind.STOPPED
-        assert time.monotonic() - began >= GRACE_S * 0.9
 
     @pytest.mark.parametrize(
         "daemon",
@@ -120,10 +164,8 @@ class TestEnding:
     )
     def test_daemons_of_a_finished_trial_are_ended_and_delay_nothing(self, command, tmp_path, daemon):
         drive = command(DAEMON.format(daemon=daemon) + "print('value=7')")
-        began = time.monotonic()
         (end,) = drive.run(segment(tmp_path))
         assert (end.outcome, dict(end.printed)) == (OutcomeKind.RETURNED, {"value": 7.0})
-        assert time.monotonic() - began < 10
         assert not children_of(warden_pid(drive))
 
     def test_a_daemon_of_one_trial_goes_and_the_other_trial_stays(self, command, tmp_path):
@@ -408,14 +450,16 @@ class TestSpeaking:
         assert [r.step for r in drive.of(ReportedSignal)] == list(range(1, 1601))
 
     def test_parked_time_does_not_count_against_the_timeout(self, command, tmp_path):
-        drive = command("from trialist.runtime import report\nreport(step=1, a=1)\nreport(step=2, a=2)")
+        drive = command(
+            "from trialist.runtime import current_trial, report\nreport(step=1, a=1)\n"
+            "while current_trial().number == 1: pass\nreport(step=2, a=2)"
+        )
         drive._answer = lambda executor, told: None
-        item = segment(tmp_path, to_step=1, timeout_s=2.0)
+        item = segment(tmp_path, to_step=1, timeout_s=3.0)
         drive.executor.start(item)
         drive.until(lambda: drive.of(ParkedSignal))
-        deadline = time.monotonic() + 2.2
-        while time.monotonic() < deadline:
-            drive.executor.poll(0.5, drive._sink)
+        (clock,) = drive.run(segment(tmp_path, 1, timeout_s=3.0))
+        assert clock.outcome is OutcomeKind.TIMED_OUT, "so that much time has passed since the other was parked"
         assert not drive.ended(item.key)
         drive.executor.go_on(item.key, None)
         drive.until(lambda: drive.ended(item.key))
@@ -502,15 +546,10 @@ class TestDeaths:
         engine.kill()
         engine.wait()
         engine.stdout.close()
-        began = time.monotonic()
-        left = wait_until_gone(mark, 5.0)
+        left = wait_until_gone(mark, 60.0)
         end_all(mark)
         assert not left
-        assert time.monotonic() - began < 3.5
-        deadline = time.monotonic() + 2
-        while is_alive(warden) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not is_alive(warden)
+        assert wait_for_end(int(warden), 60.0)
         assert not Path(folder).exists()
 
     def test_kill_9_of_the_warden_is_told_and_leaves_nothing_and_a_new_one_serves(self, command, tmp_path):
@@ -566,13 +605,6 @@ class TestDeaths:
         assert folder.stat().st_mode & 0o777 == 0o700
         drive.executor.close()
         assert not folder.exists()
-
-
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def children_of(pid):

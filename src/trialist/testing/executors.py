@@ -7,6 +7,7 @@ script that imports them. Knows ports, records and the trial's side; no executor
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -156,10 +157,10 @@ class Drive:
     Args:
         executor: What is driven.
         answer: Called with each signal, as an engine's sink would be.
-        deadline_s: How long ``until`` waits for what it waits for.
+        deadline_s: How long ``until`` waits for what it waits for; guards against a hang, and promises no speed.
     """
 
-    def __init__(self, executor: Executor, answer: Answer = go_to_the_end, *, deadline_s: float = 30.0) -> None:
+    def __init__(self, executor: Executor, answer: Answer = go_to_the_end, *, deadline_s: float = 120.0) -> None:
         self.executor = executor
         self.signals: list[Signal] = []
         self._answer = answer
@@ -453,17 +454,14 @@ class ExecutorContract:
 
     def test_poll_returns_when_nothing_happens(self) -> None:
         drive = self.drive(returns_nothing)
-        began = time.monotonic()
         drive.executor.poll(0.01, drive.signals.append)
-        assert time.monotonic() - began < 5
         assert drive.signals == []
 
     def test_wake_ends_a_waiting_poll(self) -> None:
         drive = self.drive(returns_nothing)
         drive.executor.wake()
-        began = time.monotonic()
-        drive.executor.poll(60.0, drive.signals.append)
-        assert time.monotonic() - began < 30
+        drive.executor.poll(86_400.0, drive.signals.append)  # a day: what was not woken meets the suite's own timeout
+        assert drive.signals == []
 
     def test_closing_twice_is_closing_once(self) -> None:
         drive = self.drive(returns_nothing)
@@ -498,8 +496,20 @@ def wait_until_gone(mark: str, deadline_s: float) -> Mapping[int, str]:
     """What still carries ``mark`` when nothing does any more, or else when the deadline has passed."""
     deadline = time.monotonic() + deadline_s
     while (left := processes_with(mark)) and time.monotonic() < deadline:
-        time.sleep(0.02)  # there is no event for the end of a process that is no child of ours
+        wait_for_end(next(iter(left)), deadline - time.monotonic())
     return left
+
+
+def wait_for_end(pid: int, deadline_s: float) -> bool:
+    """Wait until a process has ended, ours or not, reaped or not; False where the deadline passed first (Linux)."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], max(0.0, deadline_s))[0])
+    finally:
+        os.close(descriptor)
 
 
 def end_all(mark: str) -> None:

@@ -1,0 +1,41 @@
+"""What holds for every test: it finds no settings of this machine's user, and leaves nothing in their directories.
+
+The environment is set for the whole process as well as for each test, so that fixtures of wider scope and the processes
+that tests start are covered too.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+
+FOREIGN = ("TRIALIST_DEBUG", "TRIALIST_TRIAL", "TRIALIST_SOCKET", "TRIALIST_WITHIN", "CUDA_VISIBLE_DEVICES")
+"""Set where the suite runs inside a trial, or by somebody who debugs: no test may depend on them."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    home = tempfile.TemporaryDirectory(prefix="trialist-tests-home-")
+    config.add_cleanup(home.cleanup)
+    for name in FOREIGN:
+        os.environ.pop(name, None)
+    os.environ.update(_environment(Path(home.name)))
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # So it is for a job in the background; processes would inherit it, and never hear the Ctrl-C that tests send.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data directory and a default store for each test; neither is made before it is used."""
+    for name, value in _environment(tmp_path).items():
+        if name != "HOME":  # libraries may keep it from their first use on
+            monkeypatch.setenv(name, value)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    store = folder / "default store" / "trials.db"
+    return {"HOME": str(folder), "XDG_DATA_HOME": str(folder / "data home"), "TRIALIST_STORE": f"sqlite:///{store}"}
