@@ -1,7 +1,6 @@
 """What is the inline executor's own: signatures, threads, Ctrl-C, and the engine's errors."""
 
 import threading
-import time
 
 import pytest
 
@@ -10,6 +9,7 @@ from trialist.core.ports import ExitedSignal, ParkedSignal, ReportedSignal
 from trialist.core.records import FailureReason, OutcomeKind
 from trialist.execute.inline import InlineExecutor
 from trialist.runtime import Stopped, current_trial, report
+from trialist.testing.counting import calls_of
 from trialist.testing.executors import Drive, segment
 
 
@@ -140,16 +140,17 @@ def test_a_generator_is_told_where_it_waits_and_may_return(tmp_path):
     assert (end.outcome, dict(end.metrics), cleaned) == (OutcomeKind.STOPPED, {"loss": 0.125}, [True])
 
 
-def test_a_no_op_costs_little(tmp_path):
+def test_a_no_op_costs_few_calls_and_touches_no_file(tmp_path):
     executor = InlineExecutor(lambda lr, depth, kind: 1.0, ("loss",))
-    items = [segment(tmp_path, n, params={"lr": 0.1, "depth": 3, "kind": "a"}) for n in range(2000)]
+    items = [segment(tmp_path, n, params={"lr": 0.1, "depth": 3, "kind": "a"}) for n in range(200)]
     ends = []
-    best = 1.0
-    for chunk in range(10):
-        began = time.process_time()
-        for item in items[chunk * 200 : chunk * 200 + 200]:
+
+    def run(some):
+        for item in some:
             executor.start(item)
             executor.poll(0.0, ends.append)
-        best = min(best, (time.process_time() - began) / 200)
-    assert all(isinstance(end, ExitedSignal) for end in ends)
-    assert best < 60e-6  # 10 µs on the machine it was written on
+
+    run(items[:100])  # what is paid once
+    assert calls_of(lambda: run(items[100:])) <= 100 * 140, "it was 67 a trial where this was written"
+    assert [type(end) for end in ends] == [ExitedSignal] * 200
+    assert not list(tmp_path.iterdir())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from trialist.core.events import (
 from trialist.core.records import Continue, Decision, Metric, Mode, OutcomeKind, Pause, Stop, Trial
 from trialist.core.states import TrialStatus
 from trialist.schedule.asha import AshaScheduler
+from trialist.testing.counting import calls_of
 from trialist.testing.schedulers import Campaign, curves
 
 LOSS = Metric(name="loss", mode=Mode.MIN)
@@ -259,17 +259,31 @@ def test_against_the_definition_on_random_orders():
                 reported.setdefault(event.body.step, {})[event.body.trial] = event.body.metrics["loss"]
 
 
-def test_a_decision_among_a_hundred_thousand_costs_little_more_than_among_a_few():
+class CountedLoss(float):
+    """Each comparison of it is a call that can be counted."""
+
+    def __eq__(self, other: object) -> bool:
+        return float.__eq__(self, other)  # type: ignore[arg-type]
+
+    def __lt__(self, other: float) -> bool:
+        return float.__lt__(self, other)
+
+    def __gt__(self, other: float) -> bool:
+        return float.__gt__(self, other)
+
+    __hash__ = float.__hash__
+
+
+def test_a_decision_among_thirty_thousand_costs_little_more_than_among_a_few():
     bench, rng = Bench(eta=3), random.Random(0)
 
-    def seconds(start: int, count: int) -> float:
-        begun = time.process_time()
-        for number in range(start, start + count):
-            bench.report(number, 1, rng.random())
+    def decide(numbers: range, kind: type[float] = float) -> None:
+        for number in numbers:
+            bench.report(number, 1, kind(rng.random()))
             bench.promote()
-        return time.process_time() - begun
 
-    few = min(seconds(at * 1000, 1000) for at in range(3))
-    seconds(3000, 95_000)
-    many = min(seconds(98_000 + at * 1000, 1000) for at in range(3))
-    assert many < 8 * few, (few, many)
+    decide(range(300))
+    few = calls_of(lambda: decide(range(300, 600), CountedLoss))
+    decide(range(600, 30_000))
+    many = calls_of(lambda: decide(range(30_000, 30_300), CountedLoss))
+    assert many < 2 * few, (few, many)
