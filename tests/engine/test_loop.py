@@ -9,7 +9,15 @@ import signal
 import pytest
 
 from trialist.core.errors import ObjectiveError, StoreBusy, StoreFull
-from trialist.core.events import CommandApplied, Noted, ReplyReceived, ReplyRequested, TrialEnded, TrialSuggested
+from trialist.core.events import (
+    CommandApplied,
+    Noted,
+    ReplyReceived,
+    ReplyRequested,
+    Reported,
+    TrialEnded,
+    TrialSuggested,
+)
 from trialist.core.ports import Reply
 from trialist.core.records import (
     AttemptKey,
@@ -262,6 +270,53 @@ def test_ctrl_c_twice_ends_the_running_trial_now_and_it_runs_again(bench):
     again = bench.lead(lambda x: x)
     assert again.study.counts == {TrialStatus.COMPLETED: 4}
     assert bench.trials[1].attempt == 2
+
+
+class Interrupting:
+    """A sink that is told to end the process while the engine works, as ``kill`` would."""
+
+    def __init__(self, kind):
+        self._kind = kind
+
+    def write(self, events, trials):
+        if any(isinstance(event.body, self._kind) for event in events):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("kind", [Reported, TrialEnded])
+def test_a_signal_that_meets_the_engine_inside_a_trials_report_ends_the_study_s_turn(bench, kind):
+    bench.create(num_trials=3)
+
+    def objective(trial):
+        bench.clock.forward(1.0)  # so that each report is committed at once
+        trial.report(loss=1.0)
+        trial.report(loss=0.5)
+
+    end = bench.lead(objective, sinks=[Interrupting(kind)])
+    assert (end.interrupted, end.study.status) == (True, StudyStatus.PAUSED)
+    done = int(kind is TrialEnded)
+    assert end.study.counts[TrialStatus.COMPLETED if done else TrialStatus.WAITING] == 1
+    assert bench.lead(objective).study.counts == {TrialStatus.COMPLETED: 3}
+
+
+def test_a_signal_that_meets_the_executor_beside_the_trial_ends_the_study_s_turn(bench, monkeypatch):
+    bench.create(num_trials=3)
+    objective = InlineExecutor(lambda trial: 1.0, metric_names=("loss",))
+    run = objective._objective.run
+
+    def interrupted(trial):
+        if trial.number == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return run(trial)
+
+    monkeypatch.setattr(objective._objective, "run", interrupted)
+    end = bench.lead(objective)
+    assert (end.interrupted, end.study.status) == (True, StudyStatus.PAUSED)
+    assert end.study.counts == {TrialStatus.COMPLETED: 1, TrialStatus.WAITING: 1}
+    assert bench.lead(lambda trial: 1.0).study.counts == {TrialStatus.COMPLETED: 3}
 
 
 def test_a_paused_study_waits_until_it_is_resumed(bench):

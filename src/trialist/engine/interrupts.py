@@ -72,16 +72,21 @@ class Interrupts:
             self.count = 2
             self._say(_TWICE)
 
-    @contextmanager
-    def polling(self) -> Iterator[None]:
-        """Around ``poll``: an inline trial may be interrupted in here."""
-        self._in_trial = True
+    def polling(self, poll: Callable[[], None]) -> bool:
+        """Call ``poll``, in which an inline trial may be interrupted; returns whether that broke ``poll`` off.
+
+        Then Ctrl-C met the executor's code beside the trial's: the trial has left this thread, and no signal says so.
+        """
         try:
-            yield
+            self._in_trial = True
+            poll()
         except KeyboardInterrupt:
+            self._in_trial = False  # first of all: one more Ctrl-C must not come out of here
             self.count = max(self.count, 2)
+            return True
         finally:
             self._in_trial = False
+        return False
 
     @contextmanager
     def engine_code(self) -> Iterator[None]:

@@ -167,12 +167,15 @@ class Engine:
             self._launch()
         elif not self._runs.running and not self._replies.outstanding and self._finish(interrupts):
             return False
-        with interrupts.polling():
-            self._a.executor.poll(self._poll_timeout(), lambda signal: self._hear(signal, interrupts))
+        if interrupts.polling(lambda: self._poll(interrupts)):
+            self._runs.broken_off()
         if self._commit_due():
             self._commit()
         self._publisher.call_back(self._lead)
         return True
+
+    def _poll(self, interrupts: Interrupts) -> None:
+        self._a.executor.poll(self._poll_timeout(), lambda signal: self._hear(signal, interrupts))
 
     def _poll_timeout(self) -> float:
         if self._lead.pending:

@@ -334,6 +334,13 @@ class Runs:
             if self._keeper.last_of(number) is not None and number not in self._leaving:
                 self._leave(number, leaving)
 
+    def broken_off(self) -> None:
+        """Ctrl-C threw ``poll`` out of an executor that runs trials in this thread: nothing of them runs any more."""
+        self._executor.close()
+        with self._lead.lock:
+            for key in list(self.active.values()):
+                self._exited(ExitedSignal(key=key, outcome=OutcomeKind.INTERRUPTED))
+
     def is_active(self, number: int) -> bool:
         return number in self.active
 
