@@ -53,6 +53,25 @@ print("imported", seen)
     assert "imported" in done.stdout
 
 
+def test_testing_needs_pytest_only_for_what_uses_it() -> None:
+    code = """
+import importlib, pkgutil
+from trialist import MissingExtra, testing
+for module in pkgutil.iter_modules(testing.__path__, "trialist.testing."):
+    try:
+        importlib.import_module(module.name)
+    except MissingExtra as error:
+        assert "pip install 'trialist[dev]'" in str(error), error
+    else:
+        print(module.name.rpartition(".")[2])
+"""
+    done = run_without(["pytest", "_pytest", "hypothesis"], code)
+    assert done.returncode == 0, done.stderr
+    free = set(done.stdout.split())
+    assert free >= {"counting", "executors", "fakes", "processes", "schedulers", "searchers", "sinks"}
+    assert not free & {"libraries", "spaces", "store_machine", "stores"}
+
+
 def test_a_missing_library_is_named_with_its_line() -> None:
     code = """
 from trialist import MissingExtra, TrainingEngine

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import pytest
-
 from trialist.core.errors import (
     Conflict,
     InternalError,
@@ -28,6 +26,7 @@ from trialist.core.states import StudyStatus, TrialStatus
 from trialist.core.wire import event_to_json
 from trialist.store.holders import holder
 from trialist.testing.event_script import EventScript
+from trialist.testing.libraries import pytest
 from trialist.testing.store_machine import ELSEWHERE
 from trialist.testing.store_telling import HARD_PARAMS, LONG, StoreSuite, dead_holder, in_threads, plain, tell
 

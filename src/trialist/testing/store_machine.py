@@ -10,10 +10,7 @@ from dataclasses import replace
 from operator import methodcaller
 from typing import Any
 
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-
-from trialist.core.errors import TrialistError
+from trialist.core.errors import MissingExtra, TrialistError
 from trialist.core.events import (
     BudgetChanged,
     CommandApplied,
@@ -31,6 +28,12 @@ from trialist.core.states import STUDY_TRANSITIONS, StudyStatus, TrialStatus
 from trialist.core.wire import event_to_json, to_json
 from trialist.store.memory import MemoryStore
 from trialist.testing.event_script import EventScript, study_spec
+
+try:
+    from hypothesis import strategies as st
+    from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+except ModuleNotFoundError as error:
+    raise MissingExtra("trialist.testing.store_machine", "dev", "hypothesis") from error
 
 ELSEWHERE = Holder(host="elsewhere", machine="another boot", pid=4711, pid_started="1")
 """A process of another machine, which counts as alive until its lease runs out."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pytest
-
 from trialist.core.errors import (
     NotFound,
     UserError,
@@ -23,6 +21,7 @@ from trialist.core.records import (
 )
 from trialist.core.states import TrialStatus
 from trialist.testing.event_script import study_spec
+from trialist.testing.libraries import pytest
 from trialist.testing.store_telling import StoreSuite, numbers, tell
 
 _BY_VALUE = TrialOrder("value")

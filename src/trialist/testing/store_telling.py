@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from trialist.core.ports import Store, TrialOrder
 from trialist.core.records import (
     Command,
@@ -24,6 +22,7 @@ from trialist.core.states import StudyStatus, TrialStatus
 from trialist.core.wire import to_json
 from trialist.store.holders import holder
 from trialist.testing.event_script import EventScript, study_spec
+from trialist.testing.libraries import pytest
 
 LONG = 3600.0
 HARD_PARAMS = {

@@ -13,8 +13,6 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-import pytest
-
 from trialist.core.errors import (
     NotFound,
     StudyExists,
@@ -34,6 +32,7 @@ from trialist.core.records import (
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.store.holders import holder
 from trialist.testing.event_script import study_spec
+from trialist.testing.libraries import pytest
 from trialist.testing.store_leading import LeadingContract
 from trialist.testing.store_machine import ELSEWHERE, store_state_machine
 from trialist.testing.store_reading import ReadingContract
