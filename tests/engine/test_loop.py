@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from trialist.core.errors import ObjectiveError, StoreBusy, StoreFull
+from trialist.core.errors import LeaseLost, ObjectiveError, StoreBusy, StoreFull
 from trialist.core.events import (
     CommandApplied,
     Noted,
@@ -21,6 +21,7 @@ from trialist.core.events import (
 from trialist.core.ports import Reply
 from trialist.core.records import (
     AttemptKey,
+    Command,
     CommandKind,
     FailureReason,
     Metric,
@@ -29,6 +30,7 @@ from trialist.core.records import (
     Suggestion,
 )
 from trialist.core.states import StudyStatus, TrialStatus
+from trialist.engine.loop import Engine
 from trialist.execute.inline import InlineExecutor
 from trialist.testing.fakes import ScriptedExecutor, UniformSearcher
 
@@ -217,6 +219,88 @@ def test_a_store_that_is_away_costs_nothing_but_time(bench, error, monkeypatch):
     assert end.study.counts == {TrialStatus.COMPLETED: 3}
     assert any("store was away" in body.message for body in bench.bodies(Noted))
     assert any("nothing is lost" in line for line in bench.said)
+
+
+def test_a_store_that_is_away_when_it_is_read_costs_nothing_but_time(bench, monkeypatch):
+    """Its reads for a command, for a trial that goes on from a checkpoint, and for the reason of a failure."""
+    bench.create(num_trials=1)
+    monkeypatch.setattr("trialist.engine.interrupts.Interrupts.pause", lambda seconds: bench.clock.forward(seconds))
+    away = []
+
+    def often_away(name):
+        real = getattr(bench.store, name)
+
+        def call(*args, **options):
+            away.append(name)
+            if len(away) % 2:
+                raise StoreBusy("memory", "gone fishing")
+            return real(*args, **options)
+
+        monkeypatch.setattr(bench.store, name, call)
+
+    bench.lead(lambda x: float("nan"))
+    for name in ("trial", "trials", "reports"):
+        often_away(name)
+    bench.send(CommandKind.RETRY, trial=0)
+    end = bench.lead(lambda x: float("nan"))
+    assert (end.study.status, end.study.reason) == (StudyStatus.FAILED, bench.study.reason)
+    assert "no trial succeeded" in end.study.reason
+    assert [body.command_kind for body in bench.bodies(CommandApplied)] == [CommandKind.RETRY]
+    assert set(away) == {"trial", "trials"}
+
+
+def test_a_store_that_is_away_pays_for_no_reply_twice(bench, monkeypatch):
+    bench.create(num_trials=2)
+    real, asked, away = bench.store.commit, [], []
+    monkeypatch.setattr("trialist.engine.interrupts.Interrupts.pause", lambda seconds: bench.clock.forward(seconds))
+
+    def commit(lease, commit):
+        for event in commit.events:
+            if isinstance(event.body, ReplyRequested | ReplyReceived) and event.seq not in away:
+                away.append(event.seq)
+                raise StoreBusy("memory", "gone fishing")
+        real(lease, commit)
+
+    def replier(request):
+        asked.append(request["number"])
+        return Reply({"x": 0.5})
+
+    monkeypatch.setattr(bench.store, "commit", commit)
+    assert bench.lead(lambda x: x, searcher=ChattySearcher(), replier=replier).study.count(TrialStatus.COMPLETED) == 2
+    assert asked == [0, 1]
+
+
+def test_a_callback_of_the_last_trial_may_give_the_study_more_to_do(bench, monkeypatch):
+    bench.create(num_trials=1)
+    engines, init = [], Engine.__init__
+    monkeypatch.setattr(Engine, "__init__", lambda self, *given: (engines.append(self), init(self, *given))[1])
+
+    def on_end(trial):
+        if trial.number < 2:
+            command = Command(kind=CommandKind.ENQUEUE, args={"params": {"x": 0.5}}, key=str(trial.number))
+            engines[0].carry_out(bench.store.send_command(bench.study_id, command))
+
+    end = bench.lead(lambda x: x, on_end=on_end)
+    assert (end.study.status, end.study.counts) == (StudyStatus.COMPLETED, {TrialStatus.COMPLETED: 3})
+
+
+def test_a_leader_that_is_fenced_while_it_answers_a_command_leaves_at_once(bench, monkeypatch):
+    bench.create(num_trials=3)
+    real = bench.store.commit
+
+    def commit(lease, commit):
+        if any(isinstance(event.body, CommandApplied) for event in commit.events):
+            raise LeaseLost("bench", lease.epoch)
+        real(lease, commit)
+
+    monkeypatch.setattr(bench.store, "commit", commit)
+    executor = bench.commanded(lambda segment: iter([{"loss": 1.0}] * 9), {2: [(CommandKind.PAUSE, {})]})
+    with pytest.raises(LeaseLost, match="fenced"):
+        bench.lead(executor)
+    polls = 2
+    assert len([key for call, key in executor.calls if call == "start"]) == 1
+    assert bench.said == []  # nothing was paused
+    assert len(bench.bodies(Reported)) <= polls
 
 
 def test_ctrl_c_once_ends_the_running_trial_and_pauses(bench):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, NamedTuple, Protocol
 
-from trialist.core.errors import Conflict, NotFound, SpaceError, TrialistError, UnknownName, UserError
+from trialist.core.errors import Conflict, InternalError, NotFound, SpaceError, UnknownName, UserError
 from trialist.core.events import (
     BudgetChanged,
     CommandApplied,
@@ -37,6 +37,8 @@ from trialist.engine.lead import Lead
 from trialist.engine.outcome import Errand, Leaving
 
 PERSON = "person"
+REFUSALS = (UserError, Conflict, NotFound, InternalError)
+"""What refuses a command; after anything else (a store that is away) it is still to be answered."""
 
 
 class Floor(Protocol):
@@ -72,7 +74,7 @@ def apply(context: Context, command: Command) -> dict[str, Any]:
     with lead.lock:
         try:
             result = _HANDLERS[command.kind](context, command)
-        except TrialistError as error:
+        except REFUSALS as error:
             lead.emit(
                 CommandRefused(command=command.id, command_kind=command.kind, error=str(error), sender=command.sender)
             )

@@ -10,9 +10,10 @@ from __future__ import annotations
 import errno
 import logging
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from trialist.core.errors import LeaseLost, StoreBusy, StoreFull, TrialistError
+from trialist.core.errors import LeaseLost, StoreBusy, StoreFull
 from trialist.core.events import BudgetChanged, Noted, RunConfigured, StudyStatusChanged, TrialResumed
 from trialist.core.ports import ExitedSignal, Signal
 from trialist.core.records import (
@@ -40,6 +41,7 @@ from trialist.engine.recover import settle_lost, take_up
 from trialist.engine.replies import Replies
 from trialist.engine.runs import Runs
 
+R = TypeVar("R")
 _log = logging.getLogger("trialist")
 COMMIT_EVERY_S = 0.005
 COMMIT_RECORDS = 256
@@ -99,7 +101,7 @@ class Engine:
             find_checkpoint=lambda number: self._keeper.last_of(number),
             clients=self._clients.handlers(),
         )
-        self._replies = Replies(self._lead, assembly.replier, assembly.executor.wake)
+        self._replies = Replies(self._lead, assembly.replier, assembly.executor.wake, self._commit)
         self._exhausted = ""
         self._stopping = ""
         self._commands_due = 0.0
@@ -165,14 +167,24 @@ class Engine:
             if not self._a.executor.runs_ahead or self._commit_due():
                 self._commit()
             self._launch()
-        elif not self._runs.running and not self._replies.outstanding and self._finish(interrupts):
-            return False
+        elif not self._runs.running and not self._replies.outstanding:
+            if self._called_back():
+                return True  # a callback may have given the study something to do
+            if self._finish(interrupts):
+                return False
         if interrupts.polling(lambda: self._poll(interrupts)):
             self._runs.broken_off()
         if self._commit_due():
             self._commit()
         self._publisher.call_back(self._lead)
         return True
+
+    def _called_back(self) -> bool:
+        """Tell the callbacks of all that has ended so far; returns whether anything happened meanwhile."""
+        seq = self._lead.fold.seq
+        self._commit()
+        self._publisher.call_back(self._lead)
+        return self._lead.fold.seq != seq
 
     def _poll(self, interrupts: Interrupts) -> None:
         self._a.executor.poll(self._poll_timeout(), lambda signal: self._hear(signal, interrupts))
@@ -294,7 +306,7 @@ class Engine:
     def _apply(self, command: Command) -> None:
         try:
             self.carry_out(command)
-        except TrialistError as error:
+        except control.REFUSALS as error:
             _log.info("refused %s from %s: %s", command.kind, command.sender, error)
 
     def carry_out(self, command: Command) -> dict[str, Any]:
@@ -365,7 +377,8 @@ class Engine:
 
     def _commonest_failure(self) -> str:
         self._commit()
-        page = self._a.store.trials(self._lead.fold.spec.id, status=(TrialStatus.FAILED,), limit=500)
+        store, study_id = self._a.store, self._lead.fold.spec.id
+        page = self._patiently(lambda: store.trials(study_id, status=(TrialStatus.FAILED,), limit=500))
         messages = Counter(trial.error.message for trial in page.trials if trial.error is not None)
         return messages.most_common(1)[0][0] if messages else "no reason is known"
 
@@ -375,14 +388,19 @@ class Engine:
         self._publisher.commit(self._lead)
         self._keeper.sweep()
 
+    def _patiently(self, read: Callable[[], R]) -> R:
+        """What the store tells, however long it is away."""
+        return self._publisher.patiently(self._lead, read)
+
     def _find_trial(self, number: int) -> Trial:
         number = control.check_not_found(number)
-        return self._lead.trials.get(number) or self._a.store.trial(self._lead.fold.spec.id, number)
+        store, study_id = self._a.store, self._lead.fold.spec.id
+        return self._lead.trials.get(number) or self._patiently(lambda: store.trial(study_id, number))
 
     def _metrics_at(self, number: int, step: int) -> Metrics:
         self._commit()
         known: dict[str, float] = {}
-        for report in self._a.store.reports(self._lead.fold.spec.id, number):
+        for report in self._patiently(lambda: self._a.store.reports(self._lead.fold.spec.id, number)):
             if not report.superseded and report.step <= step:
                 known.update(report.metrics)
         return known

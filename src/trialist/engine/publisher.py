@@ -5,6 +5,9 @@ Knows nothing of what the events mean beyond which trials ended.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from trialist.core.errors import StoreBusy, StoreFull
 from trialist.core.events import Noted, TrialEnded
 from trialist.core.records import Trial
@@ -12,6 +15,7 @@ from trialist.engine.assembly import Assembly
 from trialist.engine.interrupts import Interrupts
 from trialist.engine.lead import Batch, Lead
 
+R = TypeVar("R")
 STORE_PATIENCE_S = 600.0
 """How long a store may be away before the engine gives up; what runs goes on meanwhile."""
 _LONGEST_WAIT_S = 2.0
@@ -35,11 +39,22 @@ class Publisher:
         Raises:
             StoreBusy, StoreFull: It was away for longer than ``STORE_PATIENCE_S``.
         """
+        seq = lead.fold.seq
+        self.patiently(lead, lead.commit)
+        if lead.fold.seq != seq:
+            self.commit(lead)  # the note about the wait
+
+    def patiently(self, lead: Lead, call: Callable[[], R]) -> R:
+        """Call the store until it answers; that it was away becomes an event.
+
+        Raises:
+            StoreBusy, StoreFull: It was away for longer than ``STORE_PATIENCE_S``.
+        """
         away_since: float | None = None
         delay_s = 0.05
         while True:
             try:
-                lead.commit()
+                result = call()
                 break
             except (StoreBusy, StoreFull) as error:
                 now = self._a.clock.monotonic()
@@ -55,7 +70,7 @@ class Publisher:
             away_s = self._a.clock.monotonic() - away_since
             self._a.say(f"the store is back after {away_s:.0f} s")
             lead.emit(Noted(level="warning", message=f"the store was away for {away_s:.0f} s"))
-            self.commit(lead)
+        return result
 
     def after_commit(self, batch: Batch) -> None:
         """Show committed events to the sinks, and remember the ended trials for ``call_back``."""

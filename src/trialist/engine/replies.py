@@ -24,12 +24,16 @@ class Replies:
         lead: Where requests and replies become events.
         replier: Performs requests; ``None``: a searcher that asks is an error.
         wake: Called from the fetching thread when an answer is there.
+        commit: Makes requests and replies durable, through a store that is away.
     """
 
-    def __init__(self, lead: Lead, replier: Replier | None, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, lead: Lead, replier: Replier | None, wake: Callable[[], None], commit: Callable[[], None]
+    ) -> None:
         self._lead = lead
         self._replier = replier
         self._wake = wake
+        self._commit = commit
         self._pool: ThreadPoolExecutor | None = None
         self._key = ""
         self._future: Future[Reply] | None = None
@@ -46,7 +50,7 @@ class Replies:
             name = self._lead.searcher.name if self._lead.searcher is not None else "?"
             raise ObjectiveError(f"searcher '{name}' asks for a reply, and nothing here can give one")
         self._lead.emit(ReplyRequested(key=needs.key, request=needs.request))
-        self._lead.commit()
+        self._commit()
         if self._pool is None:
             self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trialist-reply")
         self._key = needs.key
@@ -60,7 +64,7 @@ class Replies:
         reply = self._future.result()
         self._future = None
         self._lead.emit(ReplyReceived(key=self._key, reply=reply.reply, cost_usd=reply.cost_usd))
-        self._lead.commit()
+        self._commit()
         return True
 
     def close(self) -> None:
