@@ -1,6 +1,7 @@
 """Trials that misbehave, as real processes: nothing of them survives, and nobody else suffers."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -426,7 +427,7 @@ class TestSpeaking:
         assert drive.of(ReportedSignal) == []
 
     def test_a_launcher_that_closes_descriptors_and_a_shell_between_change_nothing(self, command, tmp_path):
-        inner = f"{sys.executable} -c 'from trialist.runtime import report, params; report(step=1, x=params()[\"x\"])'"
+        inner = f"{shlex.quote(sys.executable)} -c 'from trialist.runtime import report, params; report(step=1, x=params()[\"x\"])'"
         drive = command(["sh", "-c", f"exec 3>&- 4>&-; {inner}; exit 0"])
         drive.run(segment(tmp_path))
         assert [dict(r.metrics) for r in drive.of(ReportedSignal)] == [{"x": 3.0}]
