@@ -24,6 +24,7 @@ from trialist.core.errors import (
     UserError,
 )
 from trialist.core.events import RunConfigured, TrialEnded
+from trialist.store.holders import holder
 
 SPACE = {
     "lr": {"type": "loguniform", "low": 1e-5, "high": 1e-1},
@@ -282,6 +283,61 @@ def test_a_second_leader_is_told_who_leads(study):
     runner.join(30)
     assert study.leader is None
     assert len(study.trials()) == 1
+
+
+def test_a_command_that_meets_a_new_leader_is_carried_out_once(study, monkeypatch):
+    inside, go = threading.Event(), threading.Event()
+
+    def objective(trial):
+        inside.set()
+        while not go.wait(0.02):
+            trial.report(loss=1.0)
+        return 0.5
+
+    runner = threading.Thread(target=lambda: study.run(objective, num_trials=1))
+    runner.start()
+    assert inside.wait(20)
+    real, asked = study.store.leader, []
+
+    def leader(study_id):
+        asked.append(study_id)
+        return None if len(asked) == 1 else real(study_id)  # it began to lead right after we asked
+
+    monkeypatch.setattr(study.store, "leader", leader)
+    try:
+        assert study.enqueue({"lr": 0.01, "depth": 2}).number == 1
+    finally:
+        go.set()
+        runner.join(30)
+    assert [trial.source for trial in study.trials()] == ["random", "enqueue"]
+
+
+def test_a_command_that_a_leaving_leader_has_answered_is_carried_out_once(study, monkeypatch):
+    other = trialist.load_study("digits", store=study.store)
+    real, read = study.store.command, []
+
+    def command(study_id, number):
+        found = real(study_id, number)
+        read.append(number)
+        if len(read) == 1:
+            other._steering._apply(found)  # answered after we looked, and before we see that nobody leads any more
+        return found
+
+    monkeypatch.setattr(study.store, "command", command)
+    monkeypatch.setattr(study.store, "leader", lambda study_id: None if read else holder())
+    assert study.enqueue({"lr": 0.01, "depth": 2}).number == 0
+    assert len(study.trials()) == 1
+
+
+def test_a_result_told_to_a_leader_that_leaves_is_kept(study, monkeypatch):
+    trial = study.ask()
+    leaders = iter([holder()])
+    monkeypatch.setattr(study.store, "leader", lambda study_id: next(leaders, None))
+    trialist.load_study("digits", store=study.store).tell(trial.number, 0.25)
+    assert study.best_value == 0.25
+    leaders = iter([holder()])
+    monkeypatch.setattr(study.store, "leader", lambda study_id: next(leaders, None))
+    assert trialist.load_study("digits", store=study.store).ask().number == 1
 
 
 def train(trial):

@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from trialist.core.errors import Conflict, NotFound, StudyLed, TrialistError
@@ -112,31 +112,30 @@ class Steering:
                 return self._pretend(kind, args)
         leading = _LEADING.get(self._study_id)
         if leading is not None and leading.thread == threading.get_ident():
-            return leading.carry_out(self._store.send_command(self._study_id, self._new_command(kind, args)))
-        # For the hot path it is not asked who leads: the store says so where somebody does.
-        cached = kind in _CLIENT_KINDS and self._lead is not None
-        if cached or self._store.leader(self._study_id) is None:
+            return leading.carry_out(self._send(kind, args))
+        if kind in _CLIENT_KINDS:
+            # The hot path: no row of its own, and it is not asked who leads: the store says so where somebody does.
             try:
-                with self._lock:
-                    return self._here(kind, args)
+                if self._lead is not None or self._store.leader(self._study_id) is None:
+                    with self._lock:
+                        return self._commit(lambda lead: self._client(lead, kind, args))
             except StudyLed:
                 self._lead = None
-        return self._through_leader(kind, args)
+        return self._answer(self._send(kind, args))
 
-    # --- through the leader ---
+    def _send(self, kind: CommandKind, args: Mapping[str, Any]) -> Command:
+        return self._store.send_command(self._study_id, self._new_command(kind, args))
 
-    def _through_leader(self, kind: CommandKind, args: Mapping[str, Any]) -> dict[str, Any]:
-        sent = self._store.send_command(self._study_id, self._new_command(kind, args))
+    def _answer(self, sent: Command) -> dict[str, Any]:
+        """What becomes of a command: of its leader's doing, or of ours while nobody leads."""
         deadline = self._clock.monotonic() + ANSWER_WITHIN_S
         waiting = threading.Event()
         while True:
             answer = self._store.command(self._study_id, sent.id)
-            if answer.status is CommandStatus.APPLIED:
-                return dict(answer.result)
-            if answer.status is CommandStatus.REFUSED:
-                raise Conflict(answer.error)
+            if answer.status is not CommandStatus.PENDING:
+                return _fate(answer)
             if self._store.leader(self._study_id) is None:
-                with self._lock:
+                with suppress(StudyLed), self._lock:  # somebody has begun to lead meanwhile, and will see it
                     return self._apply(answer)
             if self._clock.monotonic() > deadline:
                 return {
@@ -150,18 +149,16 @@ class Steering:
 
     # --- without a leader ---
 
-    def _here(self, kind: CommandKind, args: Mapping[str, Any]) -> dict[str, Any]:
-        if kind in _CLIENT_KINDS:  # no row of its own: what it does is an event, and it is the hot path
-            return self._commit(lambda lead: self._client(lead, kind, args))
-        sent = self._store.send_command(self._study_id, self._new_command(kind, args))
-        return self._apply(sent)
-
     def _apply(self, command: Command) -> dict[str, Any]:
         refused: list[TrialistError] = []
 
         def carry_out(lead: Lead) -> dict[str, Any]:
             refused.clear()
+            # A leader may have answered and left since: what is still pending now is so until our commit, or that fails.
+            stored = self._store.command(self._study_id, command.id)
             try:
+                if stored.status is not CommandStatus.PENDING:
+                    return _fate(stored)
                 return apply(self._context(lead, None), command)
             except TrialistError as error:
                 refused.append(error)  # its refusal is an event, and is committed
@@ -210,10 +207,7 @@ class Steering:
         return self._lead
 
     def _client(self, lead: Lead, kind: CommandKind, args: Mapping[str, Any]) -> dict[str, Any]:
-        assert lead.searcher is not None
-        assert lead.scheduler is not None
-        handlers = Clients(lead, lead.searcher, lead.scheduler).handlers()
-        return handlers[kind](Command(kind=kind, args=args, key="", sender=self._sender))
+        return _clients(lead)[kind](Command(kind=kind, args=args, key="", sender=self._sender))
 
     def _context(self, lead: Lead, floor: _Pretend | None) -> Context:
         return Context(
@@ -222,6 +216,7 @@ class Steering:
             check_params=self._check_params,
             find_trial=lambda number: self._find_trial(lead, number),
             find_checkpoint=self._find_checkpoint,
+            clients=_clients(lead),
         )
 
     def _find_trial(self, lead: Lead, number: int) -> Trial:
@@ -247,6 +242,20 @@ class Steering:
         result = apply(self._context(lead, floor), Command(kind=kind, args=args, key="", sender=self._sender))
         lead.forget()
         return {**result, "dry_run": True}
+
+
+def _clients(lead: Lead) -> Mapping[CommandKind, Callable[[Command], dict[str, Any]]]:
+    """What answers ``ask``, ``tell`` and ``report`` where nobody leads; a dry run has neither searcher nor scheduler."""
+    if lead.searcher is None or lead.scheduler is None:
+        return {}
+    return Clients(lead, lead.searcher, lead.scheduler).handlers()
+
+
+def _fate(answered: Command) -> dict[str, Any]:
+    """The result of a command that was applied; raises what a refused one was told."""
+    if answered.status is CommandStatus.REFUSED:
+        raise Conflict(answered.error)
+    return dict(answered.result)
 
 
 class _Pretend:
