@@ -1,4 +1,5 @@
-"""What holds for every test: it finds no settings of this machine's user, and leaves nothing in their directories.
+"""What holds for every test: it finds no settings of this machine's user, leaves nothing in their directories, and says the
+same about the same code each time.
 
 The environment is set for the whole process as well as for each test, so that fixtures of wider scope and the processes
 that tests start are covered too.
@@ -12,9 +13,24 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+EXPLORES = bool(os.environ.get("TRIALIST_EXPLORE"))
+"""Hypothesis draws the same examples in each run; ``TRIALIST_EXPLORE=1`` lets it draw others each time."""
 FOREIGN = ("TRIALIST_DEBUG", "TRIALIST_TRIAL", "TRIALIST_SOCKET", "TRIALIST_WITHIN", "CUDA_VISIBLE_DEVICES")
 """Set where the suite runs inside a trial, or by somebody who debugs: no test may depend on them."""
+
+
+# A deadline and the health check would fail where the machine is busy.
+settings.register_profile(
+    "trialist",
+    deadline=None,
+    derandomize=not EXPLORES,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    **({} if EXPLORES else {"database": None}),
+)
+settings.load_profile("trialist")
 
 
 def pytest_configure(config: pytest.Config) -> None:
