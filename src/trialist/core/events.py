@@ -177,6 +177,8 @@ class AttemptEnded:
     """What the trial is now: ``waiting`` or ``paused``."""
     by: str = ""
     message: str = ""
+    until: float | None = None
+    """When it was last known to run, where its engine died: it computed no longer than that. ``None``: until now."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -110,7 +110,7 @@ def fold_trial(trial: Trial | None, event: Event, metric_names: tuple[str, ...] 
             if body.status is not trial.status:
                 check_trial(trial.number, trial.status, body.status)
             return _changed(
-                _at_rest(trial, event),
+                _at_rest(trial, event, body.until),
                 status=body.status,
                 parked=False,
                 paused_by=body.by if body.status is TrialStatus.PAUSED else "",
@@ -151,11 +151,12 @@ def _changed(trial: Trial, **changes: Any) -> Trial:
     return out
 
 
-def _at_rest(trial: Trial, event: Event) -> Trial:
-    """The trial with its running time accounted for up to this event."""
+def _at_rest(trial: Trial, event: Event, until: float | None = None) -> Trial:
+    """The trial with its running time accounted for up to this event, or up to an earlier time."""
     if trial.running_since is None:
         return trial
-    return _changed(trial, seconds=trial.seconds + max(0.0, event.at - trial.running_since), running_since=None)
+    ran_s = max(0.0, (event.at if until is None else until) - trial.running_since)
+    return _changed(trial, seconds=trial.seconds + ran_s, running_since=None)
 
 
 class StudyFold:
@@ -183,6 +184,11 @@ class StudyFold:
     @property
     def metric(self) -> Metric | None:
         return self.spec.metrics[0] if len(self.spec.metrics) == 1 else None
+
+    @property
+    def last_active_at(self) -> float | None:
+        """When whoever leads, or led last and died, last made something happen; ``None`` after an orderly end."""
+        return None if self.led_since is None else self.led_since + self.active_s - self.active_before_s
 
     def add(self, event: Event, was: Trial | None, now: Trial | None) -> None:
         """Account for an event; ``was`` and ``now`` are the rows of its trial before and after, where it has one."""

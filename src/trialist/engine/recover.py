@@ -111,9 +111,11 @@ def fold_events(
 def settle_lost(lead: Lead) -> int:
     """Declare what ran under the last engine lost; returns how many trials wait again because of it.
 
-    Trials that a client asked for run outside any engine and stay as they are.
+    Trials that a client asked for run outside any engine and stay as they are. The time between the last engine's last
+    commit and now is nobody's: a study that is resumed the next day has not computed all night.
     """
     assert lead.lease is not None
+    last_heard = lead.fold.last_active_at
     lead.emit(LeaseTaken(epoch=lead.lease.epoch, holder=str(lead.lease.holder)))
     lost = 0
     for trial in lead.live():
@@ -128,6 +130,7 @@ def settle_lost(lead: Lead) -> int:
                     status=TrialStatus.WAITING if trial.status is TrialStatus.RUNNING else TrialStatus.PAUSED,
                     by=trial.paused_by,
                     message="the engine that ran it ended",
+                    until=last_heard,
                 )
             )
             lost += trial.status is TrialStatus.RUNNING
