@@ -20,6 +20,8 @@ from trialist.testing.processes import marked_processes
 
 PROGRAM = Path(__file__).with_name("killable.py")
 KILLS = int(os.environ.get("TRIALIST_KILLS", "6"))
+LONGEST_S = 0.3
+"""How long after it leads a run may be killed; no run depends on it to come far enough, or to be slow enough."""
 
 
 def command(store: str, searcher: str, executor: str, jobs: int, scheduler: str) -> list[str]:
@@ -32,22 +34,26 @@ def run_whole(argv: list[str]) -> None:
     assert done.stdout.endswith("done\n")
 
 
-def run_killed(argv: list[str], seed: int, kills: int, longest_s: float) -> int:
-    """Run with kills at random instants after the study is led, then to the end; returns how many kills hit."""
-    rng, hits = random.Random(seed), 0
+def run_killed(argv: list[str], seed: int, kills: int, reports: int, gate: Path) -> None:
+    """Run with kills at random instants after the study is led, then to the end.
+
+    A run gets leave for so few of the study's ``reports`` that it cannot end before it is killed, however fast it is.
+    """
+    rng = random.Random(seed)
     for _ in range(kills):
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        os.mkfifo(gate)
+        pipe = os.open(gate, os.O_RDWR)  # held open, so that nobody waits for a reader or meets the end
+        os.write(pipe, b"." * rng.randint(1, reports // kills))
+        environment = {**os.environ, "KILLABLE_GATE": str(gate)}
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "leading\n"
-            try:
-                process.wait(timeout=rng.random() * longest_s)
-            except subprocess.TimeoutExpired:
-                hits += 1
-                process.kill()
-            else:
-                assert process.returncode == 0, process.stderr.read() if process.stderr else ""
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(timeout=LONGEST_S * rng.random() ** 2)
+            process.kill()
+        os.close(pipe)
+        gate.unlink()
     run_whole(argv)
-    return hits
 
 
 def rows(store: str) -> list[tuple]:
@@ -79,31 +85,31 @@ def check_log(store: str) -> None:
     assert fresh.suggest(99) == searcher.suggest(99)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("searcher", "scheduler", "executor"),
+    ("searcher", "scheduler", "executor", "reports"),
     [
-        ("random", "none", "inline"),
-        ("grid", "none", "inline"),
-        ("sobol", "none", "inline"),
-        ("random", "asha", "inline"),
-        ("random", "none", "command"),
+        ("random", "none", "inline", 240),
+        ("grid", "none", "inline", 240),
+        ("sobol", "none", "inline", 240),
+        ("random", "asha", "inline", 60),  # most of its trials end after a report or two
+        ("random", "none", "command", 240),
     ],
 )
-def test_killed_at_random_instants_ends_like_uninterrupted(tmp_path, searcher, scheduler, executor):
+def test_killed_at_random_instants_ends_like_uninterrupted(tmp_path, searcher, scheduler, executor, reports):
     whole, killed = (f"sqlite:///{tmp_path}/{name}.db" for name in ("whole", "killed"))
     run_whole(command(whole, searcher, executor, 1, scheduler))
-    kills, longest_s = (KILLS, 0.15) if executor == "inline" else (min(KILLS, 15), 1.5)
-    hits = run_killed(command(killed, searcher, executor, 1, scheduler), 1, kills, longest_s)
-    assert hits >= kills // 3
+    run_killed(command(killed, searcher, executor, 1, scheduler), 1, KILLS, reports, tmp_path / "gate")
     assert rows(killed) == rows(whole)
     check_log(killed)
     assert load_study("killed", store=killed).status == "completed"
     assert marked_processes(load_study("killed", store=killed).id) == []
 
 
+@pytest.mark.slow
 def test_killed_with_several_jobs_loses_and_repeats_nothing(tmp_path):
     store = f"sqlite:///{tmp_path}/killed.db"
-    run_killed(command(store, "random", "command", 3, "none"), 2, min(KILLS, 10), 1.5)
+    run_killed(command(store, "random", "command", 3, "none"), 2, KILLS, 240, tmp_path / "gate")
     study = load_study("killed", store=store)
     assert dict(study.counts) == {TrialStatus.COMPLETED: 30}
     assert [t.number for t in study.trials()] == list(range(30))
