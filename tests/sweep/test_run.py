@@ -29,6 +29,8 @@ def test_without_execution_there_are_directories_and_configs_only(place):
     )
     ran = place.sweep(config="c.yaml", run_prefix="mlp_experiment", execute=False)
     assert ran.code == 0
+    assert "c.yaml: 4 runs, a grid of 2 × 2" in ran.text
+    assert "training.lr    0.001, 0.0001" in ran.text
     names = place.directories()
     assert len(names) == 4
     assert all(re.fullmatch(r"mlp_experiment_\d{6}_lr_0\.00(1|01)_size_(16|32)", name) for name in names)

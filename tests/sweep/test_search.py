@@ -62,6 +62,9 @@ def test_results_before_anything_was_made_say_so(search):
 def test_a_config_that_is_not_there_is_said_at_once(place):
     with pytest.raises(ConfigError, match="no such file"):
         HyperParamSearch("missing.yaml")
+    place.write("config/mlp.yaml", "x: [1, 2]\n")
+    with pytest.raises(ConfigError, match=r"Did you mean 'config/mlp\.yaml'"):
+        HyperParamSearch("config/mpl.yaml")
 
 
 def test_an_unknown_path_makes_nothing(search, place):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -108,6 +109,13 @@ def test_the_table_keeps_to_the_width(tmp_path, width):
     table = text(made, tmp_path, width).splitlines()[2:4]
     assert all(len(line) <= width for line in table)
     assert "val_loss" in table[0]
+
+
+def test_drawn_numbers_are_shortened_in_the_table_alone(tmp_path):
+    drawn = replace(row(0, 0.5), params={"training.learning_rate": 0.007616099499788955})
+    said = text(ended(tmp_path, [drawn]), tmp_path)
+    assert "0.0076161 " in said
+    assert "with learning_rate=0.007616099499788955" in said
 
 
 def test_columns_are_aligned_numbers_to_the_right():

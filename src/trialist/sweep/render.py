@@ -30,15 +30,17 @@ def render(plan: Plan, *, prefix: str | None = None, width: int = 80, obstacle: 
         width: Columns.
         obstacle: Why it cannot be executed as it is.
     """
-    lines = [*_wrapped(f"{plan.source}: {headline(plan)}", "", "", width), ""]
-    if plan.params:
-        lines += [*_table(plan, width), ""]
-    lines += _facts(plan, prefix, width)
-    for note in plan.notes:
-        lines += _wrapped(note, "Note: ", "      ", width)
+    lines = list(_values(plan, width))
+    lines += [*_facts(plan, prefix, width), *_notes(plan, width)]
     if obstacle:
         lines += ["", *_wrapped(f"This cannot be executed as it is: {obstacle}", "", "", width)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def render_made(plan: Plan, *, width: int = 80) -> str:
+    """What varies, for runs that are not executed: a blank line at its end."""
+    notes = list(_notes(plan, width))
+    return "\n".join([*_values(plan, width), *notes, *([""] if notes else [])])
 
 
 def headline(plan: Plan) -> str:
@@ -60,6 +62,19 @@ def values_text(param: Param, width: int = _VALUES) -> str:
     text = describe(param.domain, width=width)
     some = samples(param.domain)
     return f"{text}; for example {', '.join(f'{value:.3g}' for value in some)}" if some else text
+
+
+def _values(plan: Plan, width: int) -> Iterator[str]:
+    yield from _wrapped(f"{plan.source}: {headline(plan)}", "", "", width)
+    yield ""
+    if plan.params:
+        yield from _table(plan, width)
+        yield ""
+
+
+def _notes(plan: Plan, width: int) -> Iterator[str]:
+    for note in plan.notes:
+        yield from _wrapped(note, "Note: ", "      ", width)
 
 
 def _table(plan: Plan, width: int) -> Iterator[str]:

@@ -62,7 +62,7 @@ def run_sweep(options: SweepOptions, screen: Screen) -> int:
     prepared = prepare(options, cwd)
     if not options.execute:
         directories = make_directories(prepared.plan, prepared.document, cwd / RUNS, options)
-        show_directories(directories, options, screen, cwd)
+        show_directories(prepared.plan, directories, options, screen, cwd)
         return 0
     if not options.quiet and not options.json:
         show_plan(prepared.plan, options, screen)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trialist.config import load_yaml
 from trialist.core.errors import ConfigError
 from trialist.sweep.leaderboard import Leaderboard, Row
 from trialist.sweep.options import SweepOptions
@@ -38,7 +39,7 @@ class HyperParamSearch:
         self.store = store
         self._leaderboard: Leaderboard | None = None
         if not self.config_path.is_file():
-            raise ConfigError("there is no such file.", file=str(self.config_path))
+            load_yaml(self.config_path)  # says so, and offers the nearest name
 
     def run_grid_search(
         self,

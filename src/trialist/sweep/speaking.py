@@ -10,7 +10,7 @@ from typing import Any
 from trialist.store.locate import default_url, store_url
 from trialist.sweep.options import SweepOptions
 from trialist.sweep.plan import Plan
-from trialist.sweep.render import plan_json, render
+from trialist.sweep.render import plan_json, render, render_made
 from trialist.sweep.summary import Ended, summary, summary_json
 from trialist.telemetry.progress import Screen
 
@@ -32,13 +32,14 @@ def show_plan(plan: Plan, options: SweepOptions, screen: Screen, obstacle: str =
         print_text(screen, render(plan, prefix=options.run_prefix, width=screen.width, obstacle=obstacle))
 
 
-def show_directories(directories: Sequence[Path], options: SweepOptions, screen: Screen, cwd: Path) -> None:
-    """What ``--no-execute`` made."""
+def show_directories(plan: Plan, directories: Sequence[Path], options: SweepOptions, screen: Screen, cwd: Path) -> None:
+    """What ``--no-execute`` made, and of what."""
     if options.json:
         print_json(screen, {"directories": [str(path) for path in directories]})
     elif not options.quiet:
         shown = [str(path.relative_to(cwd)) for path in directories[:3]]
         more = [f"… and {len(directories) - 3} more"] if len(directories) > 3 else []
+        print_text(screen, render_made(plan, width=screen.width))
         what = "1 directory" if len(directories) == 1 else f"{len(directories)} directories"
         print_text(screen, "\n".join([f"Made {what}, each with its config.yaml; nothing was executed.", *shown, *more]))
 

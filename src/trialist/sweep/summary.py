@@ -147,7 +147,13 @@ def _metric(name: str) -> Callable[[int, Row], str]:
 
 
 def _param(path: str) -> Callable[[int, Row], str]:
-    return lambda _, row: value_text(row.params[path]) if path in row.params else ""
+    return lambda _, row: _short(row.params[path]) if path in row.params else ""
+
+
+def _short(value: Any) -> str:
+    """A value as it is read; the digits of a drawn number stand in the leaderboard's file."""
+    text = value_text(value)
+    return f"{value:.6g}" if isinstance(value, float) and len(text) > 10 else text
 
 
 def _failures(failed: Sequence[Row], files: SweepFiles, width: int) -> list[str]:
