@@ -358,6 +358,14 @@ class TestMetrics:
         ]
         assert dict(end.printed) == {"best": 0.2}
 
+    def test_of_what_is_printed_the_last_counts(self, command, tmp_path):
+        lines = ["epoch 1 loss=0.5 acc=0.8", "loss=0.45", "epoch 2 loss=0.4 acc=0.9", "loss=0.3 best=0.2"]
+        drive = command(f"for line in {lines!r}: print(line)")
+        drive.run(segment(tmp_path))
+        told = [(r.step, dict(r.metrics)) for r in drive.of(ReportedSignal)]
+        assert told[2:] == [(2, {"loss": 0.3})]
+        assert told[1] == (2, {"loss": 0.4, "acc": 0.9})
+
     def test_what_is_printed_beside_reports_is_no_report(self, command, tmp_path):
         drive = command("from trialist.runtime import report\nreport(step=2, loss=0.123)\nprint('step=2 loss=0.12')")
         (end,) = drive.run(segment(tmp_path))

@@ -98,6 +98,10 @@ class Attempt:
         self._status: int | None = None
         self._stage = ""
         self._printed: dict[str, float] = {}
+        self._last_step: dict[str, int] = {}
+        """Of the metrics that were printed with a step."""
+        self._later: dict[str, float] = {}
+        """Those of them that were printed again since, without a step."""
         self._clean = False
         self._pause_s = 0.002
         self._looks = 0
@@ -241,6 +245,10 @@ class Attempt:
         for output in self.outputs:
             output.close()
         file, problem = _read_metrics(self._order["metrics_file"], self._file_before)
+        if self._later and not self.spoke and not self._why:
+            # "epoch 3 loss=0.5", then "loss=0.42": of what is printed the last counts, so it belongs to the last step.
+            step = max(self._last_step.values())
+            self._tell({"op": "report", "id": self.id, "step": step, "metrics": encode_metrics(self._later)})
         self._tell(
             {
                 "op": "exited",
@@ -271,9 +279,15 @@ class Attempt:
         if found.step is not None and not self.spoke and found.metrics:
             metrics = encode_metrics(found.metrics)
             self._tell({"op": "report", "id": self.id, "step": found.step, "metrics": metrics})
+            for name in found.metrics:
+                self._later.pop(name, None)
+                if name in self._last_step or len(self._last_step) < _MAX_PRINTED:
+                    self._last_step[name] = found.step
             return
         # What a trial reports over its channel wins over what it prints, so beside a channel prints are no reports.
         for name, value in found.metrics.items():
+            if name in self._last_step:
+                self._later[name] = value
             if name in self._printed or len(self._printed) < _MAX_PRINTED:
                 self._printed[name] = value
 
