@@ -67,6 +67,14 @@ def test_the_files_name_says_the_format(cli, study: Study, tmp_path: Path) -> No
     assert (tmp_path / "trials.txt").read_text() == cli("export", "digits").out
 
 
+def test_a_name_that_says_no_format_makes_no_file(cli, study: Study, tmp_path: Path) -> None:
+    result = cli("export", "digits", "-o", str(tmp_path / "trials.parquet"))
+    assert (result.code, list(tmp_path.glob("*.parquet"))) == (2, [])
+    assert "add --format, one of csv, jsonl, json" in result.err
+    assert cli("export", "digits", "-o", str(tmp_path / "trials")).code == 0
+    assert (tmp_path / "trials").read_text() == cli("export", "digits").out
+
+
 def test_a_failed_export_leaves_the_old_file(
     cli, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,18 @@ def test_list_shows_studies_newest_first(cli, study: Study, url: str) -> None:
     assert [one["name"] for one in cli("list", "--json", "--status", "created").json["studies"]] == ["later"]
 
 
+def test_a_grid_knows_how_many_trials_there_will_be(cli, study: Study) -> None:
+    grid = trialist.create_study("grid", {"x": [1, 2, 3], "y": [1, 2]}, searcher="grid", store=study.store)
+    grid.tell(grid.ask(), {"z": 1.0})
+    assert "1/6" in cli("list").out
+    assert "1 of 6" in cli("status", "grid").out
+
+
+def test_a_name_without_its_stamp_is_offered_whole(cli, study: Study) -> None:
+    trialist.create_study("mlp_experiment_031914", {"x": [1, 2]}, store=study.store)
+    assert "Did you mean 'mlp_experiment_031914'?" in cli("status", "mlp").err
+
+
 def test_list_goes_on_where_a_page_ended(cli, study: Study) -> None:
     trialist.create_study("later", {"x": [1, 2]}, store=study.store)
     page = cli("list", "--json", "--limit", "1").json

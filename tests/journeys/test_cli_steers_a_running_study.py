@@ -10,7 +10,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class Terminal:
     def type(self, *args: str, code: int = 0) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "trialist", *args],
-            capture_output=True, text=True, env=self.environment, timeout=60, check=False,
+            capture_output=True, text=True, env=self.environment, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == code, (args, done.stdout, done.stderr)
         return done.stdout + done.stderr
@@ -79,9 +80,8 @@ class Terminal:
 
     def type_while_busy(self, verb: str, then: Callable[[], None]) -> str:
         """Type a command to a leader that is busy; ``then`` once it lies before the leader."""
-        study = trialist.load_study("digits", store=self.environment["TRIALIST_STORE"])
         with _typing(self, verb, "digits") as typed:
-            self.until("the command is sent", lambda: bool(study.store.pending_commands(study.id)))
+            self.until("the command is sent", lambda: bool(self.study.store.pending_commands(self.study.id)))
             then()
             return _said(typed)
 
@@ -89,15 +89,34 @@ class Terminal:
         for step in steps:
             (self.directory / f"go-{trial}-{step}").touch()
 
+    @cached_property
+    def study(self) -> trialist.Study:
+        """The script's study: what is waited for is read here, since a command line for each look would take long."""
+        return trialist.load_study("digits", store=self.environment["TRIALIST_STORE"])
+
     def until(self, what: str, holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not holds():
             assert time.monotonic() < deadline, f"never: {what}"
+            time.sleep(0.01)  # a store tells another process nothing by itself
+
+    def until_led(self, script: subprocess.Popen[str]) -> None:
+        def led() -> bool:
+            assert script.poll() is None, script.stdout.read() if script.stdout else ""
+            try:
+                return self.study.leader is not None
+            except trialist.TrialistError:  # the script is still making it
+                return False
+
+        self.until("the script leads its study", led)
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Terminal:
-    return Terminal(tmp_path)
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    made = Terminal(tmp_path)
+    yield made
+    if "study" in vars(made):
+        made.study.store.close()
 
 
 @pytest.mark.slow
@@ -106,13 +125,8 @@ def test_a_study_is_steered_from_another_terminal(terminal: Terminal) -> None:
     try:
         terminal.let(0, 1, 2, 3)
         terminal.let(1, 1)
-        terminal.until(
-            "trial 1 reports",
-            lambda: (
-                (terminal.directory / "trials.db").exists()
-                and '"step": 1' in terminal.type("list") + _trial_one(terminal)
-            ),
-        )
+        terminal.until_led(script)
+        terminal.until("trial 1 reports", lambda: [t.step for t in terminal.study.trials()] == [3, 1])
 
         status = terminal.json("status", "digits")
         assert (status["status"], status["trials"]["completed"], status["trials"]["running"]) == ("running", 1, 1)
@@ -123,7 +137,7 @@ def test_a_study_is_steered_from_another_terminal(terminal: Terminal) -> None:
         # The trial is busy, so the leader hears at its next report; the command line waits for the answer.
         assert "paused by a person" in terminal.type_while_busy("pause", then=lambda: terminal.let(1, 2))
         terminal.let(1, 3)
-        terminal.until("it pauses", lambda: not terminal.json("status", "digits")["trials"]["running"])
+        terminal.until("it pauses", lambda: not terminal.study.counts.get("running"))
         assert terminal.json("status", "digits")["status"] == "paused"
         assert script.poll() is None, "its process waits"
 
@@ -133,15 +147,15 @@ def test_a_study_is_steered_from_another_terminal(terminal: Terminal) -> None:
         assert "must be one of" in terminal.type("clone", "digits", "--trial", "0", "--set", "lr=0.5", code=3)
         terminal.let(number, 1, 2, 3)
         assert "trialist watch digits" in terminal.type("resume", "digits")
-        terminal.until("the clone completes", lambda: _status_of(terminal, number) == "completed")
+        terminal.until("the clone completes", lambda: terminal.study.trial(number).status == "completed")
         shown = terminal.type("show", "digits", str(number))
         assert "clone of trial 0 starting from the weights of trial 0" in shown
 
-        terminal.until("another trial runs", lambda: terminal.json("status", "digits")["trials"]["running"] == 1)
+        terminal.until("another trial runs", lambda: terminal.study.counts.get("running") == 1)
         running = terminal.json("trials", "digits", "--status", "running")["trials"][0]["number"]
         said = terminal.type_while_busy("stop", then=lambda: terminal.let(running, 1, 2, 3))
         assert "starts no more trials" in said
-        out, _ = script.communicate(timeout=60)
+        out, _ = script.communicate(timeout=120)
     finally:
         script.kill()
         script.wait()
@@ -152,7 +166,7 @@ def test_a_study_is_steered_from_another_terminal(terminal: Terminal) -> None:
     assert after["trials"]["total"] < 5
 
     # Nobody leads it now: a clone waits, and says how it will run.
-    assert "run the script of train.py:objective again" in terminal.type("clone", "digits", "--trial", "0")
+    assert "run train.py again" in terminal.type("clone", "digits", "--trial", "0")
     assert terminal.json("status", "digits")["status"] == "queued"
 
 
@@ -160,17 +174,16 @@ def test_a_study_is_steered_from_another_terminal(terminal: Terminal) -> None:
 def test_watch_follows_to_the_end(terminal: Terminal) -> None:
     script = terminal.run_script()
     try:
-        terminal.until(
-            "it runs",
-            lambda: "running" in terminal.type("list") if (terminal.directory / "trials.db").exists() else False,
-        )
+        terminal.until_led(script)
+        terminal.until("it runs", lambda: terminal.study.status == "running")
+        assert "running" in terminal.type("list")
         with _typing(terminal, "watch", "digits") as watching:
             assert watching.stdout is not None
             assert "digits is running, led by pid" in watching.stdout.readline()
             for trial in range(4):
                 terminal.let(trial, 1, 2, 3)
             said = _said(watching)
-        script.communicate(timeout=60)
+        script.communicate(timeout=120)
     finally:
         script.kill()
         script.wait()
@@ -187,18 +200,6 @@ def _typing(terminal: Terminal, *args: str) -> subprocess.Popen[str]:
 
 
 def _said(process: subprocess.Popen[str]) -> str:
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
     return out
-
-
-def _trial_one(terminal: Terminal) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "trialist", "show", "digits", "1", "--json"],
-        capture_output=True, text=True, env=terminal.environment, timeout=60, check=False,
-    )  # fmt: skip
-    return done.stdout
-
-
-def _status_of(terminal: Terminal, number: int) -> str:
-    return str(terminal.json("show", "digits", str(number))["trial"]["status"])

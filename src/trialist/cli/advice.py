@@ -51,7 +51,9 @@ def how_to_run(study: Study) -> Step:
         return Step(f"trialist sweep --resume {name}", "runs it; no process leads it now")
     what = objective.get("function")
     if what:
-        return Step(f"no process leads it: run the script of {what} again (with resume=True), and it goes on")
+        file, _, _ = str(what).rpartition(":")
+        script = file if file.endswith(".py") else f"the script of {what}"
+        return Step(f"no process leads it: run {script} again (with resume=True), and it goes on")
     return Step(
         f"no process leads it: in Python, load_study({study.name!r}).run(objective) goes on, or ask() and tell()"
     )

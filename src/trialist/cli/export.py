@@ -53,5 +53,10 @@ def export(
 
 
 def _by_suffix(output: Path) -> str:
+    if not output.suffix or output == _STDOUT:
+        return "csv"
     suffix = output.suffix.removeprefix(".").lower()
-    return suffix if suffix in FORMATS else "csv"
+    if suffix not in FORMATS:  # a table in a file called .parquet would be found out much later
+        formats = ", ".join(FORMATS)
+        raise UserError(f"'{output}' does not say which format it is to have: add --format, one of {formats}.")
+    return suffix

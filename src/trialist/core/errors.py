@@ -40,6 +40,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if not close:
         # The last part of a dotted path is what people remember: "lr" for "training.lr".
         close = [name for name in names if name.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]][:3]
+    if not close and len(word) > 1:
+        # The stamp is what people leave out: "mlp" for "mlp_031914". The last one is the newest.
+        close = [name for name in names if name.startswith(word)][-3:]
     if close:
         return f" Did you mean {_either(close)}?"
     if names and len(names) <= 12:
