@@ -386,3 +386,9 @@ def test_reading_the_first_line_of_help_loads_no_yaml():
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         == "False"
     )
+
+
+def test_new_paths_are_added_in_the_order_given():
+    document = load_yaml_text("lr: 1\n", "c.yaml")
+    assert list(load_yaml_text(document.dumps({"type": 2, "b": 3, "a": 4})).data) == ["lr", "type", "b", "a"]
+    assert list(load_yaml_text(document.dumps({"a": 4, "type": 2})).data) == ["lr", "a", "type"]

@@ -47,7 +47,7 @@ class Document:
         self._root = _compose(text, file)
         self.data = plain(self._root, marks=False)
         self.marked = plain(self._root, marks=True)
-        self._plans: dict[frozenset[Path], list[Edit] | None] = {}
+        self._plans: dict[tuple[Path, ...], list[Edit] | None] = {}
 
     def line_of(self, path: str | Sequence[str | int]) -> int | None:
         """The line, from 1, of a path or of the nearest parent that is there; ``None`` for a path of which nothing is."""
@@ -86,13 +86,13 @@ class Document:
         data: Any = self.data
         for keys, value in changes.items():
             data = set_path(data, keys, value, create=True)
-        places = frozenset(changes)
+        places = tuple(changes)  # in order: new paths are added in the order given
         if places in self._plans:
             plan = self._plans[places]
             return dump_text(data) if plan is None else apply_edits(self.text, plan, data)
         # How to edit depends on the paths alone, so what is proven for the first values holds for all later ones.
         for expand in (False, True):
-            plan = plan_edits(self.text, self._root, data, sorted(places), expand=expand)
+            plan = plan_edits(self.text, self._root, data, places, expand=expand)
             if plan is not None:
                 text = apply_edits(self.text, plan, data)
                 if _holds(text, data):
