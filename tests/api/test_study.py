@@ -340,6 +340,52 @@ def test_a_result_told_to_a_leader_that_leaves_is_kept(study, monkeypatch):
     assert trialist.load_study("digits", store=study.store).ask().number == 1
 
 
+@pytest.mark.parametrize("led", [False, True])
+def test_odd_numbers_of_clients_are_taken_or_refused_alike_with_and_without_a_leader(study, led):
+    trial, other = study.ask(), study.ask()
+    inside, go = threading.Event(), threading.Event()
+
+    def objective(trial):
+        inside.set()
+        while not go.wait(0.02):
+            trial.report(loss=1.0)
+        return 0.5
+
+    runner = threading.Thread(target=lambda: study.run(objective, num_trials=3))
+    if led:
+        runner.start()
+        assert inside.wait(20)
+    try:
+        for step in (-1, 2**63, 1.5, "two", True):
+            with pytest.raises(UserError, match="step is a whole number"):
+                trial.report(step=step, loss=1.0)
+        with pytest.raises(UserError, match="'loss'"):
+            trial.report(step=1, loss="low")
+        assert trial.report(step=2, loss=math.nan) == "continue"
+        assert math.isnan(study.trial(trial.number).metrics["loss"])
+        study.tell(trial, math.inf)
+        assert study.trial(trial.number).error.reason == "not_finite"
+        study.tell(other, -0.0)
+        assert math.copysign(1, study.trial(other.number).value) == -1
+        for params in ({"lr": math.nan, "depth": 1}, {"lr": object(), "depth": 1}):
+            with pytest.raises(SpaceError, match="lr"):
+                study.enqueue(params)
+            with pytest.raises(UserError, match=r"lr|JSON"):
+                study.trial(other.number).clone(params)
+    finally:
+        go.set()
+        if led:
+            runner.join(30)
+
+
+def test_a_clients_result_is_taken_after_the_study_was_stopped(study):
+    trial = study.ask()
+    study.run(distance, num_trials=2, callbacks=[lambda study, trial: study.stop()])
+    assert study.status == "completed"
+    study.tell(trial, 0.25)
+    assert (study.status, study.best_value) == ("completed", 0.25)
+
+
 def train(trial):
     start = 0
     weights = 0.0

@@ -69,7 +69,10 @@ class Bench:
 
     def commanded(self, script: Any, at: dict[int, list[tuple[CommandKind, dict[str, Any]]]], **options: Any) -> Any:
         """An executor during whose n-th poll these commands are sent; time goes on by 0.2 s a poll."""
-        executor = ScriptedExecutor(script, **options)
+        return self.commanding(ScriptedExecutor(script, **options), at)
+
+    def commanding(self, executor: Any, at: dict[int, list[tuple[CommandKind, dict[str, Any]]]]) -> Any:
+        """The executor, made so."""
         poll, polls = executor.poll, iter(range(1, 10_000))
 
         def counted(timeout_s: float, sink: Any) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from trialist.core.errors import StoreBusy
-from trialist.core.events import CheckpointFreed
+from trialist.core.events import CheckpointFreed, Noted
 from trialist.core.records import Command, CommandKind
-from trialist.testing.fakes import ScriptedExecutor
+from trialist.core.states import TrialStatus
+from trialist.store.sql import SqlStore
+from trialist.testing.fakes import ScriptedExecutor, UniformSearcher
 
 
 def script(segment):
@@ -59,6 +63,39 @@ def test_a_clone_keeps_what_it_starts_from(bench, tmp_path):
     assert segment.state.what == "weights"
     assert segment.from_step == 0  # warm weights, its own training
     assert bench.trials[1].warm_start_from.trial == 0
+
+
+def test_what_a_clone_started_from_goes_when_nobody_needs_it_any_more(bench, tmp_path):
+    bench.create(num_trials=1)
+    searcher = UniformSearcher(limit=1)
+    executor = Directories(tmp_path)
+    clone = (CommandKind.CLONE, {"trial": 0, "warm_start": "weights"})
+    bench.lead(bench.commanding(executor, {3: [clone]}), searcher=searcher)  # of a checkpoint that is not its last
+    origin = bench.trials[1].warm_start_from.checkpoint
+    assert origin.startswith("0-1-")
+    rows = bench.store.checkpoints(bench.study_id)
+    assert [(row.trial, row.step) for row in rows] == [(0, 4), (1, 4)]
+    assert len(bench.removed) == 6
+    bench.send(CommandKind.RETRY, trial=1)
+    bench.lead(Directories(tmp_path), searcher=searcher)
+    (note,) = [body.message for body in bench.bodies(Noted)]
+    assert f"starts from nothing: the checkpoint {origin} of trial 0" in note
+
+
+def test_a_step_may_be_saved_twice(bench, tmp_path):
+    bench.store = SqlStore(f"sqlite:///{tmp_path}/trials.db")
+    bench.create(num_trials=1)
+
+    def objective(trial):
+        for text in ("first", "second"):
+            trial.save_checkpoint(lambda folder, text=text: (folder / "weights.txt").write_text(text))
+        trial.report(loss=1.0)
+
+    assert bench.lead(objective).study.counts == {TrialStatus.COMPLETED: 1}
+    (row,) = bench.store.checkpoints(bench.study_id)
+    assert (Path(row.path) / "weights.txt").read_text() == "second"
+    assert bench.removed == [str(Path(row.path).with_name("step-000000"))]
+    bench.store.close()
 
 
 def test_files_go_only_after_the_commit(bench, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 from trialist.core.errors import LeaseLost, ObjectiveError, StoreBusy, StoreFull
 from trialist.core.events import (
     CommandApplied,
+    CommandRefused,
     Noted,
     ReplyReceived,
     ReplyRequested,
@@ -301,6 +302,43 @@ def test_a_leader_that_is_fenced_while_it_answers_a_command_leaves_at_once(bench
     assert len([key for call, key in executor.calls if call == "start"]) == 1
     assert bench.said == []  # nothing was paused
     assert len(bench.bodies(Reported)) <= polls
+
+
+@pytest.mark.parametrize(
+    ("kind", "args"),
+    [
+        (CommandKind.STOP_TRIAL, {}),
+        (CommandKind.CLONE, {"trial": 0, "params": [1]}),
+        (CommandKind.RETRY, {"trial": "first"}),
+        (CommandKind.ENQUEUE, {"params": 3}),
+        (CommandKind.TELL, {"trial": None}),
+        (CommandKind.REPORT, {"trial": 0, "step": 2**70, "metrics": {"loss": "low"}}),
+        (CommandKind.SET_BUDGET, {"jobs": "many"}),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_ends_no_leader(bench, kind, args):
+    bench.create(num_trials=1)
+    bench.send(kind, **args)
+    assert bench.lead(lambda x: x).study.counts == {TrialStatus.COMPLETED: 1}
+    assert [body.command_kind for body in bench.bodies(CommandRefused)] == [kind]
+
+
+def test_a_study_that_is_given_more_to_do_while_its_cancelled_trials_leave_goes_on(bench):
+    bench.create(num_trials=1)
+    more = {2: [(CommandKind.CANCEL, {})], 3: [(CommandKind.ENQUEUE, {"params": {"x": 0.5}})]}
+    executor = bench.commanded(lambda segment: iter([{"loss": 1.0}] * 2), more)
+    kill, slow = executor.kill, []
+
+    def kill_in_its_own_time(key):
+        slow.append(key)
+        if len(slow) > 3:
+            kill(key)
+
+    executor.kill = kill_in_its_own_time
+    executor._script = lambda segment: iter([{"loss": 1.0}] * (2 if segment.trial else 100))
+    bench.lead(executor)
+    assert [trial.status for trial in bench.trials] == [TrialStatus.CANCELLED, TrialStatus.COMPLETED]
+    assert bench.study.status is StudyStatus.COMPLETED
 
 
 def test_ctrl_c_once_ends_the_running_trial_and_pauses(bench):

@@ -159,6 +159,28 @@ def test_a_fork_ends_one_trial_and_starts_another_that_does_not_count(bench):
     assert bench.study.num_suggested == 2
 
 
+def test_a_fork_is_made_once_also_where_the_engine_dies_before_the_trial_has_left(bench):
+    bench.create(num_trials=2, jobs=2)
+    executor = ScriptedExecutor(curve, parks=True)
+    poll, polls, later = executor.poll, [], []
+    executor.stop = later.append  # it takes its time
+
+    def dying(timeout_s, sink):
+        polls.append(1)
+        if len(polls) == 4:
+            raise SystemError("kill -9")
+        bench.clock.forward(1.0)
+        poll(timeout_s, sink)
+
+    executor.poll = dying
+    with pytest.raises(SystemError):
+        bench.lead(executor, scheduler=ForkOnce(metrics=(LOSS,)))
+    assert later
+    assert bench.bodies(Decided)
+    bench.lead(ScriptedExecutor(curve), scheduler=ForkOnce(metrics=(LOSS,)))
+    assert [trial.source for trial in bench.trials] == ["uniform", "uniform", "forker"]
+
+
 def test_every_boundary_was_answered(bench):
     bench.create(num_trials=9)
     bench.lead(ScriptedExecutor(curve), scheduler=asha())

@@ -6,6 +6,7 @@ one commit each; another process that was faster is noticed by the store, and th
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from trialist.core.errors import Conflict, NotFound, StudyLed, TrialistError
+from trialist.core.errors import ConfigError, Conflict, NotFound, StudyLed, TrialistError
 from trialist.core.ports import Clock, Scheduler, Searcher, Store
 from trialist.core.records import Checkpoint, Command, CommandKind, CommandStatus, Params, Study, Trial
 from trialist.engine.clients import Clients
@@ -145,6 +146,10 @@ class Steering:
             waiting.wait(_LOOK_EVERY_S)
 
     def _new_command(self, kind: CommandKind, args: Mapping[str, Any]) -> Command:
+        try:
+            json.dumps(args, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"'{kind}' takes what JSON can hold: {error}") from None
         return Command(kind=kind, args=args, key=uuid.uuid4().hex, sender=self._sender, created_at=self._clock.now())
 
     # --- without a leader ---

@@ -24,6 +24,7 @@ from trialist.core.ports import Executor, Replier, Sink, Store, TrialOrder
 from trialist.core.records import Budget, CommandKind, Params, Trial
 from trialist.core.records import Study as StudyRow
 from trialist.core.states import StudyStatus, TrialStatus
+from trialist.core.wire import encode_metrics
 from trialist.engine.assembly import RunEnd
 from trialist.space import SearchSpace
 
@@ -305,7 +306,8 @@ class Study:
         """
         number = trial if isinstance(trial, int) else trial.number
         metrics = told_metrics(result, self.row.spec.metrics)
-        self._steering.command(CommandKind.TELL, {"trial": number, "metrics": metrics, "error": error})
+        args = {"trial": number, "metrics": encode_metrics(metrics), "error": error}
+        self._steering.command(CommandKind.TELL, args)
 
     def enqueue(self, params: Params) -> TrialHandle:
         """Add a trial with these params; it comes before the searcher's next suggestion.
@@ -313,7 +315,7 @@ class Study:
         Raises:
             SpaceError: The params do not lie in the space.
         """
-        return self.trial(self._steering.command(CommandKind.ENQUEUE, {"params": dict(params)})["trial"])
+        return self.trial(self._steering.command(CommandKind.ENQUEUE, {"params": self.space.check(params)})["trial"])
 
     # --- steering ---
 

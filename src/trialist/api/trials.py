@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from trialist.core.ports import Store
 from trialist.core.records import Attempt, Checkpoint, CommandKind, Failure, Params, Report, Trial
 from trialist.core.states import TrialStatus
+from trialist.core.wire import encode_metrics
+from trialist.runtime.context import check_step, numbers
 
 LOG_TAIL_BYTES = 1 << 20
 
@@ -179,6 +181,6 @@ class AskedTrial(TrialHandle):
 
     def report(self, step: int | None = None, **metrics: float) -> str:
         """Report metrics at a step; returns what the scheduler decides: ``continue``, ``pause`` or ``stop``."""
-        self._step = self._step + 1 if step is None else step
-        args = {"trial": self.number, "step": self._step, "metrics": {k: float(v) for k, v in metrics.items()}}
+        self._step = self._step + 1 if step is None else check_step(step)
+        args = {"trial": self.number, "step": self._step, "metrics": encode_metrics(numbers(metrics))}
         return str(self._commander.command(CommandKind.REPORT, args)["decision"])

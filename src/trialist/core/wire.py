@@ -19,7 +19,7 @@ from trialist.core.events import EVENT_KINDS, Body, Event, kind_of
 
 R = TypeVar("R")
 _REQUIRED = object()
-_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class _Field(NamedTuple):
@@ -80,7 +80,7 @@ def encode_float(value: float) -> float | str:
 
 def decode_float(value: float | str) -> float:
     """The inverse of ``encode_float``."""
-    return _NON_FINITE[value] if isinstance(value, str) else value
+    return NON_FINITE[value] if isinstance(value, str) else value
 
 
 def encode_metrics(metrics: Mapping[str, float]) -> dict[str, float | str]:

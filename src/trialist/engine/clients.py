@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trialist.core.errors import Conflict, InternalError
+from trialist.core.errors import Conflict, InternalError, ObjectiveError
 from trialist.core.events import (
     AttemptContinued,
     AttemptEnded,
@@ -35,11 +35,14 @@ from trialist.core.records import (
     Trial,
 )
 from trialist.core.states import StudyStatus, TrialStatus
+from trialist.core.wire import NON_FINITE
+from trialist.engine.control import check_not_found
 from trialist.engine.guards import trials_left
 from trialist.engine.lead import Lead
 from trialist.engine.outcome import Errand, Leaving, end_of_attempt
 from trialist.engine.recover import CLIENT
 from trialist.engine.runs import retry_failed
+from trialist.runtime.context import check_step, numbers
 
 
 class Clients:
@@ -65,10 +68,14 @@ class Clients:
                 bounded=bool(command.args.get("bounded")),
             ),
             CommandKind.TELL: lambda command: self.tell(
-                command.args["trial"], command.args.get("metrics", {}), command.args.get("error")
+                check_not_found(command.args.get("trial")),
+                _metrics(command),
+                command.args.get("error"),
             ),
             CommandKind.REPORT: lambda command: self.report(
-                command.args["trial"], command.args["step"], command.args["metrics"]
+                check_not_found(command.args.get("trial")),
+                check_step(command.args.get("step")),
+                _metrics(command),
             ),
         }
 
@@ -175,7 +182,7 @@ class Clients:
     def _end_study(self) -> None:
         """Without a leader, the last result of the budget completes the study; a leader sees to that itself."""
         lead, fold = self._lead, self._lead.fold
-        if lead.lease is None and not lead.live() and not trials_left(fold):
+        if lead.lease is None and not fold.status.is_ended and not lead.live() and not trials_left(fold):
             lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.COMPLETED))
 
     def _out(self, number: int) -> Trial:
@@ -188,6 +195,20 @@ class Clients:
             where = f"runs on {trial.worker}" if trial.status is TrialStatus.RUNNING else f"is {trial.status}"
             raise Conflict(f"trial {number} {where}: only a trial that was asked for can be told")
         return trial
+
+
+def _metrics(command: Command) -> dict[str, float]:
+    """A command's metrics, non-finite ones as they travel in JSON.
+
+    Raises:
+        ObjectiveError: They are none.
+    """
+    given = command.args.get("metrics") or {}
+    if not isinstance(given, Mapping):
+        raise ObjectiveError(f"metrics are numbers by name, not {given!r}")
+    return numbers(
+        {name: NON_FINITE.get(value, value) if isinstance(value, str) else value for name, value in given.items()}
+    )
 
 
 def _handed(trial: Trial) -> dict[str, Any]:

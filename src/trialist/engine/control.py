@@ -174,15 +174,15 @@ def check_budget(budget: Budget) -> None:
 
 
 def _enqueue(context: Context, command: Command) -> dict[str, Any]:
-    params = context.check_params(command.args["params"])
+    params = context.check_params(_mapping(command, "params"))
     number = context.lead.suggested(Suggestion(params=params), source="enqueue")
     _reopen(context)
     return {"message": f"trial {number} waits for a place", "trial": number}
 
 
 def _clone(context: Context, command: Command) -> dict[str, Any]:
-    origin = context.find_trial(int(command.args["trial"]))
-    changes = command.args.get("params") or {}
+    origin = context.find_trial(_number(command))
+    changes = _mapping(command, "params")
     params = context.check_params(merged(origin.params, changes))
     warm_start = None
     what = command.args.get("warm_start") or False
@@ -224,7 +224,7 @@ def merged(params: Params, changes: Params) -> dict[str, Any]:
 
 
 def _retry(context: Context, command: Command) -> dict[str, Any]:
-    trial = context.find_trial(int(command.args["trial"]))
+    trial = context.find_trial(_number(command))
     if not trial.status.is_terminal:
         raise Conflict(f"trial {trial.number} is {trial.status}: only a trial that has ended can be tried again")
     number = context.lead.retry(trial, 0)
@@ -241,7 +241,7 @@ def _cancel_trial(context: Context, command: Command) -> dict[str, Any]:
 
 
 def _end_trial(context: Context, command: Command, status: TrialStatus, errand: Errand) -> dict[str, Any]:
-    trial = context.find_trial(int(command.args["trial"]))
+    trial = context.find_trial(_number(command))
     if trial.status.is_terminal:
         if trial.status is status:
             return {"message": f"trial {trial.number} is {status} already"}
@@ -255,7 +255,7 @@ def _end_trial(context: Context, command: Command, status: TrialStatus, errand: 
 
 
 def _pause_trial(context: Context, command: Command) -> dict[str, Any]:
-    trial = context.find_trial(int(command.args["trial"]))
+    trial = context.find_trial(_number(command))
     if trial.status is TrialStatus.PAUSED:
         return {"message": f"trial {trial.number} is paused already"}
     if trial.status.is_terminal:
@@ -273,7 +273,7 @@ def _pause_trial(context: Context, command: Command) -> dict[str, Any]:
 
 
 def _resume_trial(context: Context, command: Command) -> dict[str, Any]:
-    trial = context.find_trial(int(command.args["trial"]))
+    trial = context.find_trial(_number(command))
     if trial.status in (TrialStatus.RUNNING, TrialStatus.WAITING):
         return {"message": f"trial {trial.number} is {trial.status} already"}
     if trial.status.is_terminal:
@@ -335,6 +335,19 @@ _HANDLERS: dict[CommandKind, Callable[[Context, Command], dict[str, Any]]] = {
     CommandKind.TELL: _client,
     CommandKind.REPORT: _client,
 }
+
+
+def _number(command: Command) -> int:
+    """The number of the trial that a command is about."""
+    return check_not_found(command.args.get("trial"))
+
+
+def _mapping(command: Command, name: str) -> Mapping[str, Any]:
+    """A mapping from a command's args, which may come from anywhere; empty where it was not given."""
+    given = command.args.get(name) or {}
+    if not isinstance(given, Mapping):
+        raise SpaceError(name, f"must be a mapping, not {given!r}")
+    return given
 
 
 def check_not_found(number: object) -> int:

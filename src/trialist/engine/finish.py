@@ -45,4 +45,5 @@ def end_left(lead: Lead, runs: Runs, *, all_of_them: str) -> bool:
                 reason=reason,
             )
         )
+        runs.ended(lead.trials[trial.number])
     return bool(runs.active)

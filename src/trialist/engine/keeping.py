@@ -75,6 +75,8 @@ class CheckpointKeeper:
 
     def trial_ended(self, trial: Trial) -> None:
         """A trial ended: within the budget its last checkpoint stays, for clones and exports."""
+        if trial.warm_start_from is not None:
+            self._free_left_behind()
         if trial.number not in self._last:
             return
         self._ended[trial.number] = trial.value
@@ -105,8 +107,17 @@ class CheckpointKeeper:
         if files:
             self._doomed.append(row.path)
 
+    def _free_left_behind(self) -> None:
+        """What stayed for a trial to start from, is not its own trial's last one, and is needed no more."""
+        referred, last = self._referred_to(), set(self._last.values())
+        paths = {self._rows[checkpoint].path for checkpoint in last}
+        for checkpoint in [one for one in self._rows if one not in last and one not in referred]:
+            self._free(checkpoint, files=self._rows[checkpoint].path not in paths)
+
     def _referred_to(self) -> set[str]:
-        return {t.warm_start_from.checkpoint for t in self._lead.trials.values() if t.warm_start_from is not None}
+        """What live trials start from, or started from and may again."""
+        live = (trial for trial in self._lead.trials.values() if not trial.status.is_terminal)
+        return {trial.warm_start_from.checkpoint for trial in live if trial.warm_start_from is not None}
 
     def _best(self) -> set[int]:
         metric = self._lead.fold.metric

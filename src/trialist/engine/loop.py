@@ -356,6 +356,9 @@ class Engine:
                 self._lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.PAUSED, reason="interrupted"))
             self._commit()
             return True
+        if fold.status is StudyStatus.QUEUED:  # cancelled, and given more to do before the last trial had left
+            self._lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.RUNNING))
+            return False
         if fold.status is StudyStatus.PAUSED and not self._stopping:
             return False  # waits for somebody to resume it
         if end_left(self._lead, self._runs, all_of_them=self._stopping or self._guard()):

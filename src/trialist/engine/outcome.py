@@ -13,7 +13,7 @@ from typing import NamedTuple
 from trialist.core.errors import nearest
 from trialist.core.events import AttemptEnded, TrialEnded
 from trialist.core.ports import ExitedSignal
-from trialist.core.records import Failure, FailureReason, Metric, OutcomeKind, Trial
+from trialist.core.records import Failure, FailureReason, Metric, OutcomeKind, Suggestion, Trial
 from trialist.core.states import TrialStatus
 
 
@@ -37,6 +37,8 @@ class Leaving(NamedTuple):
     by: str
     """A scheduler's name, ``person`` or ``engine``."""
     reason: str = ""
+    fork: Suggestion | None = None
+    """What a scheduler wants to start from what this trial has learned, once it has ended."""
 
 
 _FAILED_OUTCOMES = {

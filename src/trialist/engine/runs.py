@@ -172,15 +172,11 @@ class Runs:
         row, what = self._keeper.last_of(trial.number), WarmStart.RESUME
         if row is None and trial.warm_start_from is not None:
             row, what = self._keeper.find(trial.warm_start_from.checkpoint), trial.warm_start_from.what
-        if row is None:
+        if row is None and trial.warm_start_from is None:
             return Fresh()
-        if not Path(row.path).is_dir():
-            self._lead.emit(
-                Noted(
-                    level="warning",
-                    message=f"trial {trial.number} starts from nothing: its checkpoint {row.path} is gone",
-                )
-            )
+        if row is None or not Path(row.path).is_dir():
+            gone = f"its checkpoint {row.path} is gone" if row is not None else _not_kept(trial)
+            self._lead.emit(Noted(level="warning", message=f"trial {trial.number} starts from nothing: {gone}"))
             return Fresh()
         return FromCheckpoint(id=row.id, path=row.path, step=row.step, what=what)
 
@@ -215,7 +211,8 @@ class Runs:
                     trial=trial.number,
                     attempt=signal.key.attempt,
                     step=signal.step,
-                    checkpoint=f"{trial.number}-{signal.key.attempt}-{signal.step}",
+                    # A step may be saved twice, so the event's own number makes the id one of a kind.
+                    checkpoint=f"{trial.number}-{signal.key.attempt}-{signal.step}-{self._lead.fold.seq + 1}",
                     path=signal.path,
                     num_bytes=signal.num_bytes,
                 )
@@ -262,8 +259,7 @@ class Runs:
             case Stop():
                 self._leave(trial.number, Leaving(Errand.STOP, by, decision.reason))
             case Fork():
-                self._leave(trial.number, Leaving(Errand.STOP, by, decision.reason))
-                self._lead.suggested(decision.suggestion, source=by, counted=False)
+                self._leave(trial.number, Leaving(Errand.STOP, by, decision.reason, decision.suggestion))
 
     def _park(self, trial: Trial, step: int, reason: str) -> None:
         """A scheduler's pause: the trial keeps its process where the executor can hold it, else it leaves."""
@@ -289,21 +285,24 @@ class Runs:
         event = end_of_attempt(trial, signal, leaving, self._lead.fold.spec.metrics, message)
         self._lead.emit(event)
         if isinstance(event, TrialEnded):
+            if leaving is not None and leaving.fork is not None and event.status is not TrialStatus.CANCELLED:
+                # With the end, in one commit: after a crash before it the trial runs again, and is decided about again.
+                self._lead.suggested(leaving.fork, source=self._scheduler.name, counted=False)
             self.ended(self._lead.trials[number])
 
     def ended(self, trial: Trial) -> None:
-        """A trial reached its end: its checkpoints and, where it failed, its next try."""
-        self._keeper.trial_ended(trial)
+        """A trial reached its end: its next try, where it failed, and what no one starts from any more."""
         if trial.status is TrialStatus.FAILED:
             retry_failed(self._lead, trial)
+        self._keeper.trial_ended(trial)
 
     # --- sending away ---
 
     def leave(self, number: int, leaving: Leaving) -> None:
-        """Tell an active trial to leave; the last errand wins, but none undoes a cancel."""
+        """Tell an active trial to leave; the last errand wins, but none undoes a cancel, nor what a scheduler forked."""
         before = self._leaving.get(number)
         if before is None or before.errand is not Errand.CANCEL:
-            self._leave(number, leaving)
+            self._leave(number, leaving if before is None else leaving._replace(fork=before.fork))
 
     def _leave(self, number: int, leaving: Leaving) -> None:
         self._leaving[number] = leaving
@@ -348,6 +347,12 @@ class Runs:
         """Forget everything without an event: the lease is lost, and another engine owns these trials."""
         given_up, self.active, self._launches = self.active, {}, []
         return given_up
+
+
+def _not_kept(trial: Trial) -> str:
+    origin = trial.warm_start_from
+    assert origin is not None
+    return f"the checkpoint {origin.checkpoint} of trial {origin.trial} that it was to start from is no longer kept"
 
 
 def retry_failed(lead: Lead, trial: Trial) -> None:
