@@ -127,7 +127,8 @@ def settle_lost(lead: Lead) -> int:
                     trial=trial.number,
                     attempt=trial.attempt,
                     outcome=OutcomeKind.LOST,
-                    status=TrialStatus.WAITING if trial.status is TrialStatus.RUNNING else TrialStatus.PAUSED,
+                    # One that was promoted where it sat, and had no place yet, goes on waiting for one.
+                    status=TrialStatus.PAUSED if trial.status is TrialStatus.PAUSED else TrialStatus.WAITING,
                     by=trial.paused_by,
                     message="the engine that ran it ended",
                     until=last_heard,
