@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from typer.testing import CliRunner
 
+from trialist.cli.entry import app
 from trialist.config.yaml import load_yaml_text
 from trialist.core import errors
 
@@ -105,13 +107,9 @@ def test_commands_and_options_exist(page: str, line: str) -> None:
 
 @cache
 def help_of(*path: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "trialist", *path, "--help"],
-        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    result = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, [*path, "--help"], terminal_width=200)
+    assert result.exit_code == 0, (path, result.output)
+    return result.output
 
 
 def test_the_page_on_errors_tells_the_truth_about_each() -> None:
