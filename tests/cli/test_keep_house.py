@@ -114,7 +114,9 @@ def test_doctor_looks_at_everything(cli, study: Study) -> None:
     assert found["store"]["found"].endswith("trials.db: 1 study")
     assert found["schema"]["found"] == SCHEMA_VERSION
     assert found["journal"]["found"] == "write-ahead log"
-    assert "pip install 'trialist[ray]'" in found["extra ray"]["found"] or found["extra ray"]["found"] == "installed"
+    told = found["extras"]["found"], found.get("not installed", {"found": "pip install 'trialist[NAME]'"})["found"]
+    assert all(sum(extra in words for words in told) == 1 for extra in ("sklearn", "postgres", "basilica"))
+    assert "pip install 'trialist[NAME]'" in told[1]
     text = cli("doctor").out
     assert all(line.split()[0] in ("ok", "warn", "→") for line in text.splitlines())
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from trialist.core.records import Metric, Mode
+from trialist.core.records import Metric, Mode, Trial
 from trialist.core.states import TrialStatus
 from trialist.sweep.layout import SweepFiles
 from trialist.sweep.leaderboard import Leaderboard, Row
@@ -133,6 +133,16 @@ def test_the_last_line_of_nothing_is_nothing(tmp_path):
 )  # fmt: skip
 def test_durations_for_people(seconds, said):
     assert duration(seconds) == said
+
+
+def test_a_mistyped_metric_is_said_after_the_first_run():
+    tally = Tally(total=3, metric=Metric(name="val_los", mode=Mode.MIN), jobs=1)
+    assert tally.words() == ""
+    ended = {"params": {}, "status": TrialStatus.COMPLETED}
+    tally.add(Trial(number=0, metrics={"val_loss": 0.5}, **ended))
+    assert tally.words() == "no run told 'val_los' but 'val_loss'"
+    tally.add(Trial(number=1, metrics={"val_los": 0.25}, value=0.25, **ended))
+    assert tally.words() == "best val_los 0.25"
 
 
 def test_the_estimated_end_counts_runs_that_go_on_at_once():

@@ -238,8 +238,9 @@ def _gpus() -> Check:
 
 
 def _libraries() -> Iterator[Check]:
-    """The extras: which are there, and the line that brings each of the others."""
-    for extra, module in _EXTRAS.items():
-        there = importlib.util.find_spec(module) is not None
-        found = "installed" if there else f"not installed: pip install 'trialist[{extra}]'"
-        yield Check(f"extra {extra}", Verdict.OK, found)
+    """The extras that are there, the others, and the line that brings them."""
+    there = {extra: importlib.util.find_spec(module) is not None for extra, module in _EXTRAS.items()}
+    missing = [extra for extra in there if not there[extra]]
+    yield Check("extras", Verdict.OK, ", ".join(extra for extra in there if there[extra]) or "none")
+    if missing:
+        yield Check("not installed", Verdict.OK, f"{', '.join(missing)}: none is needed; pip install 'trialist[NAME]'")

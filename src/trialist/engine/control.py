@@ -139,7 +139,7 @@ def _cancel(context: Context, command: Command) -> dict[str, Any]:
     for trial in live:
         _end(context, trial, TrialStatus.CANCELLED, "the study was cancelled")
     done = _set_status(context, StudyStatus.CANCELLED, "cancelled by a person", "")
-    return {**done, "message": f"cancelled, with {len(live)} live trials"}
+    return {**done, "message": f"cancelled, with {len(live)} live trial{'s' * (len(live) != 1)}"}
 
 
 def _set_budget(context: Context, command: Command) -> dict[str, Any]:

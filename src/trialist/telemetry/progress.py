@@ -39,6 +39,8 @@ class Tally:
         self.ended = 0
         self.failed = 0
         self.best: float | None = None
+        self._instead: dict[str, None] | None = None
+        """What a completed trial told in place of the metric; ``None`` while none did without."""
         self._seconds = 0.0
         """Time that ended runs took, added up."""
 
@@ -58,7 +60,11 @@ class Tally:
             self.total += trial.source == "retry"
         self._seconds += trial.seconds
         self.failed += trial.status is TrialStatus.FAILED
-        if self.metric is None or not trial.status.counts or trial.value is None:
+        if self.metric is None or not trial.status.counts:
+            return
+        if trial.value is None:
+            if trial.status is TrialStatus.COMPLETED:
+                self._instead = {**(self._instead or {}), **dict.fromkeys(trial.metrics)}
             return
         if self.best is None or self.metric.mode.better(trial.value, self.best):
             self.best = trial.value
@@ -74,6 +80,10 @@ class Tally:
         parts = []
         if self.metric is not None and self.best is not None:
             parts.append(f"best {self.metric.name} {self.best:.6g}")
+        elif self.metric is not None and self._instead is not None:
+            # A mistyped metric is better seen after one run than after all of them.
+            told = " and ".join(f"'{name}'" for name in list(self._instead)[:2])
+            parts.append(f"no run told '{self.metric.name}'{f' but {told}' if told else ''}")
         if self.failed:
             parts.append(f"{self.failed} failed")
         return ", ".join(parts)
