@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trialist.core.events import AttemptContinued, AttemptEnded, AttemptStarted, Decided, Reported, TrialPaused
+from trialist.core.ports import CheckpointedSignal
 from trialist.core.records import CommandKind, Continue, Fork, FromCheckpoint, Metric, Mode, Suggestion
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.schedule.asha import AshaScheduler
@@ -179,6 +180,46 @@ def test_a_fork_is_made_once_also_where_the_engine_dies_before_the_trial_has_lef
     assert bench.bodies(Decided)
     bench.lead(ScriptedExecutor(curve), scheduler=ForkOnce(metrics=(LOSS,)))
     assert [trial.source for trial in bench.trials] == ["uniform", "uniform", "forker"]
+
+
+@pytest.mark.parametrize("variant", ["stop", "promote"])
+def test_what_was_decided_holds_where_the_engine_dies_while_the_trial_saves_itself(bench, tmp_path, variant):
+    """Told to leave at its rung, a trial saves a checkpoint there; the engine dies before the trial has left."""
+    bench.create(num_trials=4, jobs=1)
+
+    def scheduler():
+        return AshaScheduler(metrics=(LOSS,), eta=3, min_steps=1, max_steps=9, variant=variant)
+
+    def rising(segment):
+        for step in range(segment.from_step + 1, 10):
+            yield {"loss": segment.trial + 1.0 / step}
+
+    executor = ScriptedExecutor(rising, parks=False)
+    poll, told = executor.poll, []
+
+    def late(order):
+        return lambda key: told.append(key) if key.trial == 1 else order(key)
+
+    executor.stop, executor.evict = late(executor.stop), late(executor.evict)
+
+    def dying(timeout_s, sink):
+        bench.clock.forward(1.0)
+        if told and len(told) < 9:
+            told.extend([told[0]] * 9)
+            sink(CheckpointedSignal(key=told[0], step=1, path=str(tmp_path), num_bytes=1))
+        elif told:
+            raise SystemError("kill -9")
+        else:
+            poll(timeout_s, sink)
+
+    executor.poll = dying
+    with pytest.raises(SystemError):
+        bench.lead(executor, scheduler=scheduler())
+    assert bench.trials[1].checkpoint_step == 1
+    again = ScriptedExecutor(rising, parks=False)
+    bench.lead(again, scheduler=scheduler())
+    assert (bench.trials[1].status, bench.trials[1].step) == (TrialStatus.STOPPED, 1)
+    assert 1 not in [segment.trial for segment in again.started]
 
 
 def test_every_boundary_was_answered(bench):

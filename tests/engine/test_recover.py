@@ -72,3 +72,14 @@ class PauseFirst(FifoScheduler):
 
     def decide(self, trial, step, *, at_boundary):
         return Pause() if at_boundary else Continue()
+
+
+def test_a_client_is_not_given_a_trial_that_sits_parked_in_the_leaders_worker(bench):
+    bench.create(num_trials=3, jobs=1)
+    executor = bench.commanded(
+        lambda segment: iter([{"loss": 1.0}] * (9 if segment.trial else 1)),
+        {4: [(CommandKind.RESUME_TRIAL, {"trial": 0})], 6: [(CommandKind.ASK, {})], 8: [(CommandKind.CANCEL, {})]},
+    )
+    bench.lead(executor, scheduler=PauseFirst(metrics=(LOSS,)))
+    (asked,) = [trial for trial in bench.trials if trial.worker.startswith("client")]
+    assert asked.number == 2

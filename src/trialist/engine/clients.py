@@ -98,7 +98,10 @@ class Clients:
             for trial in lead.live():
                 if trial.status is TrialStatus.RUNNING and trial.worker == worker:
                     return _handed(trial)
-        trial = lead.next_waiting() or self._suggest(bounded)
+        waiting = lead.next_waiting()
+        if waiting is not None and waiting.parked:  # it goes on where it sits, in a worker of the leader's
+            waiting = None
+        trial = waiting or self._suggest(bounded)
         if fold.status is not StudyStatus.RUNNING:
             lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.RUNNING))
         to_step = trial.to_step if trial.to_step is not None else self._scheduler.boundary(trial, 0)

@@ -117,13 +117,19 @@ class Runs:
         if trial.number in self._parked:
             self._go_on_parked(trial)
             return
-        devices = self.placement.take(trial.number)
         state = self._start_state(trial)
         resumes = isinstance(state, FromCheckpoint) and state.what is WarmStart.RESUME
         from_step = state.step if resumes and isinstance(state, FromCheckpoint) else 0
         to_step = trial.to_step
+        if resumes and to_step is not None and to_step <= from_step:
+            decision = self._scheduler.decide(trial, from_step, at_boundary=True)
+            if not isinstance(decision, Continue):
+                self._stays(trial, from_step, decision)
+                return
+            to_step = decision.to_step
         if to_step is None or to_step <= from_step:
             to_step = self._scheduler.boundary(trial, from_step)
+        devices = self.placement.take(trial.number)
         run_dir = str(self._workspace(trial))
         self._lead.emit(
             AttemptStarted(
@@ -156,6 +162,27 @@ class Runs:
         )
         self.active[trial.number] = segment.key
         self._launches.append(segment)
+
+    def _stays(self, trial: Trial, step: int, decision: Pause | Stop | Fork) -> None:
+        """A trial had come to its boundary and left a checkpoint there, but died before its answer had taken effect."""
+        by, attempt = self._scheduler.name, trial.attempt
+        word = type(decision).__name__.lower()
+        with self._lead.lock:
+            self._lead.emit(
+                Decided(trial=trial.number, attempt=attempt, step=step, decision=word, by=by, reason=decision.reason)
+            )
+            if isinstance(decision, Pause):
+                paused = TrialPaused(
+                    trial=trial.number, attempt=attempt, step=step, parked=False, by=by, reason=decision.reason
+                )
+                self._lead.emit(paused)
+                return
+            left = ExitedSignal(key=AttemptKey(trial=trial.number, attempt=attempt), outcome=OutcomeKind.STOPPED)
+            leaving = Leaving(Errand.STOP, by, decision.reason)
+            self._lead.emit(end_of_attempt(trial, left, leaving, self._lead.fold.spec.metrics))
+            if isinstance(decision, Fork):
+                self._lead.suggested(decision.suggestion, source=by, counted=False)
+            self.ended(self._lead.trials[trial.number])
 
     def launch(self) -> None:
         """Hand what was begun to the executor; what has side effects must be committed by now.
