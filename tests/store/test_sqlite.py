@@ -127,6 +127,17 @@ def test_damage_is_named_or_can_be_found_and_is_never_a_traceback(tmp_path):
     assert len(errors) > len(sound) / 1024 / 4
 
 
+def test_a_schema_that_damage_made_no_text_is_named(tmp_path):
+    path = tmp_path / "a.db"
+    fill(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE alembic_version")
+        connection.execute("CREATE TABLE alembic_version (version_num)")
+        connection.execute("INSERT INTO alembic_version VALUES (NULL)")
+    with pytest.raises(StoreError, match="belongs to something else"):
+        SqlStore(f"sqlite:///{path}")
+
+
 def test_damage_inside_a_row_is_named(tmp_path):
     path = tmp_path / "a.db"
     fill(path)
@@ -203,6 +214,20 @@ def test_a_deleted_file_is_not_made_again(tmp_path):
         with pytest.raises(StoreError, match="is gone"):
             store.list_studies()
     assert not path.exists()
+
+
+@pytest.mark.parametrize(("replaced", "words"), [(False, "is gone"), (True, "was replaced by another one")])
+def test_nothing_is_acknowledged_into_a_file_that_nobody_will_find(tmp_path, replaced, words):
+    path = tmp_path / "a.db"
+    with opened(path) as store:
+        store.create_study(study_spec())  # its writing connection is open now, and SQLite would go on with the old file
+        for file in list(tmp_path.iterdir()):
+            file.unlink()
+        if replaced:
+            (tmp_path / "other.db").touch()
+            (tmp_path / "other.db").rename(path)
+        with pytest.raises(StoreError, match=f"{words} while it was in use"):
+            store.create_study(study_spec("other"))
 
 
 def test_a_closed_store_says_so(tmp_path):

@@ -71,6 +71,14 @@ class Backend(Protocol):
         """A connection in autocommit mode."""
         ...
 
+    def check_place(self) -> None:
+        """Look whether the writing connection still writes what the URL names; called before each transaction.
+
+        Raises:
+            StoreError: It does not: what is committed would be lost.
+        """
+        ...
+
     def tables(self, connection: Connection) -> set[str]:
         """Names of all tables."""
         ...

@@ -83,6 +83,7 @@ class Connections:
     def _transaction(self) -> Iterator[Cursor]:
         if self._writer is None:
             self._writer = self._backend.connect(writes=True)
+        self._backend.check_place()
         cursor = self._writer.cursor()
         cursor.execute(self._backend.begin_write)
         try:

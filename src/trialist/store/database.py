@@ -79,9 +79,10 @@ def schema_of(backend: Backend, connection: Connection) -> str:
     if version.name in names and "studies" in names:
         cursor.execute(_VERSION_QUERY)
         row = cursor.fetchone()
-    if row is None or not (len(row[0]) == len(SCHEMA_VERSION) and row[0].isdigit()):
+    found = None if row is None else row[0]  # of any type, where the file is damaged
+    if not (isinstance(found, str) and len(found) == len(SCHEMA_VERSION) and found.isdigit()):
         some = ", ".join(sorted(names)[:4])
         raise StoreError(
             backend.name, f"this database belongs to something else (its tables: {some}). Give another path."
         )
-    return str(row[0])
+    return found

@@ -62,6 +62,7 @@ class SqliteBackend:
         self.name = str(self.path)
         self.dialect: Dialect = SqliteDialect(paramstyle="qmark")
         self.timeout_s = timeout_s
+        self._opened: tuple[int, int] | None = None
         self._prepare(create)
 
     def _prepare(self, create: bool) -> None:
@@ -101,12 +102,25 @@ class SqliteBackend:
         try:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA cache_size=-16384")
-            if not writes:
+            if writes:
+                self._opened = _identity(self.path)
+            else:
                 connection.execute("PRAGMA query_only=ON")
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def check_place(self) -> None:
+        """Raise StoreError where the file was removed or replaced: SQLite itself would go on writing the old one."""
+        found = _identity(self.path)
+        if found != self._opened:
+            what = "is gone" if found is None else "was replaced by another one"
+            raise StoreError(
+                self.name,
+                f"this file {what} while it was in use, so that what is written would be lost. Put it back, if you can, "
+                "and go on from there.",
+            )
 
     def tables(self, connection: Connection) -> set[str]:
         """Names of all tables, SQLite's own left out."""
@@ -196,6 +210,15 @@ def path_of(url: str) -> Path:
     if "\0" in name:
         raise StoreError(repr(url), "a path cannot hold a NUL.")
     return Path(name).expanduser().absolute()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one of the same name; ``None`` where there is none to be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _code(error: Exception) -> int | None:
