@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -378,6 +380,20 @@ def test_odd_numbers_of_clients_are_taken_or_refused_alike_with_and_without_a_le
             runner.join(30)
 
 
+def test_a_leader_that_is_too_busy_to_answer_is_named_as_the_reason(study, monkeypatch):
+    asked = study.ask()
+    study.store.take_lease(study.id, holder(), 60.0)  # and it never looks at its commands
+    monkeypatch.setattr("trialist.api.steering.ANSWER_WITHIN_S", 0.0)
+    for call in (
+        study.ask,
+        lambda: study.enqueue({"lr": 0.01, "depth": 2}),
+        lambda: asked.clone({"depth": 2}),
+        lambda: asked.report(loss=1.0),
+    ):
+        with pytest.raises(Conflict, match="has not answered within"):
+            call()
+
+
 def test_a_clients_result_is_taken_after_the_study_was_stopped(study):
     trial = study.ask()
     study.run(distance, num_trials=2, callbacks=[lambda study, trial: study.stop()])
@@ -448,6 +464,23 @@ def test_several_metrics_have_a_front(store):
             for o in study.trials()
         )
         assert dominated != (t.number in {f.number for f in front})
+
+
+def test_ctrl_c_ends_a_callback_that_gives_the_study_more_to_do_each_time(study):
+    told = []
+
+    def one_more(study, trial):
+        told.append(trial.number)
+        assert len(told) < 30
+        if len(told) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        if study.status == "running":
+            study.tell(study.ask(), 1.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        study.run(distance, num_trials=1, callbacks=[one_more])
+    assert study.status == "paused"
+    assert len(told) <= 5
 
 
 def test_callbacks_may_stop_the_study(study):

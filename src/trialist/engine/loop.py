@@ -168,7 +168,7 @@ class Engine:
                 self._commit()
             self._launch()
         elif not self._runs.running and not self._replies.outstanding:
-            if self._called_back():
+            if self._called_back() and not interrupts.count:
                 return True  # a callback may have given the study something to do
             if self._finish(interrupts):
                 return False
