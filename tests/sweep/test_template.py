@@ -59,6 +59,12 @@ def test_a_program_that_is_not_there_is_refused(tmp_path):
         check_command(["no-such-program"], [], tmp_path)
 
 
+def test_a_program_that_may_not_be_executed_is_told_from_one_that_is_not_there(tmp_path):
+    (tmp_path / "train.sh").write_text("#!/bin/sh\n")
+    with pytest.raises(ConfigError, match=r"'\./train\.sh' may not be executed: .* chmod"):
+        check_command(["./train.sh"], [], tmp_path)
+
+
 def test_a_line_for_a_shell_is_refused_as_no_program(tmp_path):
     with pytest.raises(ConfigError, match="list of words, not one line for a shell"):
         check_command(["python train.py --lr 1"], [], tmp_path)

@@ -82,6 +82,8 @@ def check_command(command: Sequence[str], known: Iterable[str], cwd: Path) -> No
     if placeholders([first]):
         return
     if first != "python" and _which(first, cwd) is None:
+        if os.sep in first and (cwd / first).is_file():
+            raise ConfigError(f"the command's program '{first}' may not be executed: make it so with chmod +x.")
         raise ConfigError(
             f"the command's program '{first}' is not found. Give a path, or check the PATH; the command is a list of "
             "words, not one line for a shell."
