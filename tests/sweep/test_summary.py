@@ -98,6 +98,8 @@ def test_a_reason_that_does_not_go_without_saying_is_said(tmp_path):
     assert "More than 3 runs failed." in text(
         ended(tmp_path, [row(0, 0.5)], reason="more than 3 runs failed"), tmp_path
     )
+    asked = text(ended(tmp_path, [row(0, 0.5)], reason="no data set 'digit'. Did you mean 'digits'?"), tmp_path)
+    assert "Did you mean 'digits'?\n" in asked
 
 
 @pytest.mark.parametrize("width", [80, 120])

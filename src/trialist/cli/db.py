@@ -26,7 +26,7 @@ StoreArgument = Annotated[
 
 @app.command()
 def version(where: StoreArgument = None, store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """The schema that a store has, and the one that this Trialist needs."""
+    """The schema that a store has, and which is needed."""
     url = _sqlite(where or store)
     found = _schema(url)
     if as_json:
@@ -40,9 +40,9 @@ def version(where: StoreArgument = None, store: StoreOption = None, as_json: Jso
 
 @app.command()
 def upgrade(where: StoreArgument = None, store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """Bring a store to the schema that this Trialist needs, after a backup beside it.
+    """Bring a store to the schema that is needed.
 
-    Everything happens in one transaction: an interrupted upgrade leaves the store as it was.
+    A backup is made beside it first. Everything happens in one transaction: an interrupted upgrade leaves the store as it was.
     """
     url = _sqlite(where or store)
     done = upgrade_store(url)

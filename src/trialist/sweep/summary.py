@@ -50,7 +50,8 @@ def summary(ended: Ended, *, width: int, again: str, here: Path) -> str:
     rows = list(ended.leaderboard)
     lines = [_headline(ended, rows)]
     if ended.reason and not ended.interrupted:
-        lines.append(ended.reason[0].upper() + ended.reason[1:].rstrip(".") + ".")
+        reason = ended.reason[0].upper() + ended.reason[1:]
+        lines.append(reason if reason.endswith((".", "?", "!", "…")) else f"{reason}.")
     shown = [row for row in rows if row.status.is_terminal and row.status is not TrialStatus.FAILED]
     if shown:
         lines += ["", *_top(ended.leaderboard, shown, width), ""]
