@@ -17,7 +17,7 @@ from trialist.api.following import progress_bar, shows_progress
 from trialist.api.leading import LeadRequest, lead_study
 from trialist.api.naming import artifacts_dir, describe_objective, trial_dir
 from trialist.api.steering import Steering, SystemClock
-from trialist.api.trials import AskedTrial, TrialHandle
+from trialist.api.trials import AskedTrial, TrialHandle, answered
 from trialist.core.errors import ConfigError, NotFound, StudyMismatch
 from trialist.core.events import Body, Event, RunConfigured
 from trialist.core.ports import Executor, Replier, Sink, Store, TrialOrder
@@ -292,7 +292,7 @@ class Study:
         Raises:
             Conflict: The budget or the space is used up.
         """
-        number = self._steering.command(CommandKind.ASK, {})["trial"]
+        number = answered(self._steering.command(CommandKind.ASK, {}), "trial")
         return AskedTrial(self.store.trial(self.id, number), self.store, self.id, self._steering)
 
     def tell(
@@ -315,7 +315,8 @@ class Study:
         Raises:
             SpaceError: The params do not lie in the space.
         """
-        return self.trial(self._steering.command(CommandKind.ENQUEUE, {"params": self.space.check(params)})["trial"])
+        result = self._steering.command(CommandKind.ENQUEUE, {"params": self.space.check(params)})
+        return self.trial(answered(result, "trial"))
 
     # --- steering ---
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from trialist.core.errors import Conflict
 from trialist.core.ports import Store
 from trialist.core.records import Attempt, Checkpoint, CommandKind, Failure, Params, Report, Trial
 from trialist.core.states import TrialStatus
@@ -19,6 +20,17 @@ class Commander(Protocol):
     """Carries commands to whoever leads the study."""
 
     def command(self, kind: CommandKind, args: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]: ...
+
+
+def answered(result: Mapping[str, Any], name: str) -> Any:
+    """What a command's result says by this name.
+
+    Raises:
+        Conflict: The leader is busy and has not answered yet; what it was sent stands.
+    """
+    if name not in result:
+        raise Conflict(str(result.get("message", "the leader has not answered yet")))
+    return result[name]
 
 
 class TrialHandle:
@@ -168,7 +180,7 @@ class TrialHandle:
         return str(self._commander.command(kind, {"trial": self.number}).get("message", ""))
 
     def _new(self, result: Mapping[str, Any]) -> TrialHandle:
-        record = self._store.trial(self._study_id, int(result["trial"]))
+        record = self._store.trial(self._study_id, answered(result, "trial"))
         return TrialHandle(record, self._store, self._study_id, self._commander)
 
 
@@ -183,4 +195,4 @@ class AskedTrial(TrialHandle):
         """Report metrics at a step; returns what the scheduler decides: ``continue``, ``pause`` or ``stop``."""
         self._step = self._step + 1 if step is None else check_step(step)
         args = {"trial": self.number, "step": self._step, "metrics": encode_metrics(numbers(metrics))}
-        return str(self._commander.command(CommandKind.REPORT, args)["decision"])
+        return str(answered(self._commander.command(CommandKind.REPORT, args), "decision"))

@@ -8,6 +8,7 @@ import typer
 
 from trialist.api import Study
 from trialist.api.documents import command_document
+from trialist.api.trials import answered
 from trialist.cli.advice import next_steps
 from trialist.cli.options import DryRunOption, JsonOption, StoreOption, StudyArgument, opened
 from trialist.cli.output import clean, console, emit, plural, say
@@ -46,7 +47,7 @@ def retry(
 def _retry_failed(study: Study, *, dry_run: bool, as_json: bool) -> None:
     wanted = _untried(study)
     chosen = [] if dry_run else wanted
-    made = [int(study.command(CommandKind.RETRY, {"trial": number})["trial"]) for number in chosen]
+    made = [int(answered(study.command(CommandKind.RETRY, {"trial": number}), "trial")) for number in chosen]
     count = plural(len(wanted), "failed trial")
     message = (
         f"would try {count} again" if dry_run else f"{count} will be tried again" if wanted else "no trial to retry"

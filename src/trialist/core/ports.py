@@ -479,8 +479,8 @@ class Store(Protocol):
 class Sink(Protocol):
     """Reads events as they are committed: a JSONL file, a ledger, a timeline, a tracker.
 
-    Called on the engine's thread, after the commit. One that raises is switched off with a note; it never fails or slows
-    a study.
+    Called after the commit, never twice at one time: on the engine's thread, or on the one that commits beside a trial
+    that keeps the engine's busy. One that raises is switched off with a note; it never fails or slows a study.
     """
 
     def write(self, events: Sequence[Event], trials: Mapping[int, Trial]) -> None:

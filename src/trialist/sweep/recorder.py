@@ -32,7 +32,7 @@ class ReportsOf(Protocol):
 
 
 class Recorder:
-    """A sink. Called on the engine's thread only."""
+    """A sink."""
 
     def __init__(
         self,
