@@ -80,15 +80,16 @@ print('step=1 pid=%d' % os.getpid(), flush=True)
 while True: signal.pause()
 """
 TIDIES_AFTER_STOP = """
-import os, signal
+import os, signal, time
 from trialist.runtime import report
 if os.environ['TRIALIST_NUMBER'] == '0':
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    report(step=1, pid=os.getpid())
-    signal.sigwait({signal.SIGUSR1})
     try:
-        while True: report(a=1)
+        while True:
+            report(pid=os.getpid())
+            time.sleep(0.01)
     finally:
+        signal.sigwait({signal.SIGUSR1})
         print('tidied up', flush=True)
 """
 
