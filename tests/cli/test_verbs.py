@@ -62,6 +62,7 @@ def complete(words: str, count: int, store: Path) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_a_shell_completes_verbs_options_and_names(study: Study, tmp_path: Path) -> None:
     store = tmp_path / "trials.db"
     assert complete("trialist st", 1, store) == ["status", "stop"]

@@ -286,6 +286,7 @@ def test_any_value_is_written_and_read_back(value):
     assert exact(parse_value(dumped(value))) == exact(value)
 
 
+@pytest.mark.slow
 @slow
 @given(mappings, st.data())
 def test_edited_text_holds_exactly_the_new_data(data, draws):

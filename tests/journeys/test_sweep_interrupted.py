@@ -122,6 +122,7 @@ def check_complete(root):
     assert len([path for path in (root / "runs").iterdir() if path.is_dir()]) == 6
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_over_and_resumed_without_repeating_a_finished_run(root, sweep):
     (root / "gate").write_text("3")
     first = sweep("--config", "c.yaml", "--run-prefix", "lr", "--jobs", "2")

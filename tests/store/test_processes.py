@@ -102,6 +102,7 @@ def ask(process, line):
     return process.stdout.readline().strip()
 
 
+@pytest.mark.slow
 def test_kills_lose_nothing_that_was_acknowledged(tmp_path):
     path = tmp_path / "a.db"
     acknowledged: set[int] = set()
@@ -123,6 +124,7 @@ def test_kills_lose_nothing_that_was_acknowledged(tmp_path):
     assert check_file(f"sqlite:///{path}") == []
 
 
+@pytest.mark.slow
 def test_four_processes_write_one_file_without_errors(tmp_path):
     path = tmp_path / "a.db"
     names = [f"study {number}" for number in range(4)]

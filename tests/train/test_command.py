@@ -58,6 +58,7 @@ def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "no.yaml" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_as_a_trial_it_leaves_metrics_and_checkpoints_and_takes_the_trials_seed(tmp_path: Path) -> None:
     runs = {}
     for seed in (1, 1, 2):
