@@ -1,5 +1,7 @@
 """What is the inline executor's own: signatures, threads, Ctrl-C, and the engine's errors."""
 
+import os
+import sys
 import threading
 
 import pytest
@@ -154,3 +156,30 @@ def test_a_no_op_costs_few_calls_and_touches_no_file(tmp_path):
     assert calls_of(lambda: run(items[100:])) <= 100 * 140, "it was 67 a trial where this was written"
     assert [type(end) for end in ends] == [ExitedSignal] * 200
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("child", "code"),
+    [
+        (lambda trial: sys.exit(3), 3),
+        (lambda trial: 1 / 0, 1),
+        (lambda trial: trial.report(step=7, loss=9.0), 0),
+    ],
+)
+def test_a_process_that_the_function_forks_never_comes_back_as_the_engine(tmp_path, capfd, child, code):
+    parent = os.getpid()
+    seen = []
+
+    def objective(trial):
+        pid = os.fork()
+        if pid == 0:
+            return child(trial)
+        seen.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        return 1.0
+
+    end, drive = run(objective, tmp_path)
+    if os.getpid() != parent:  # it came back: it must not go on with the tests as well
+        os._exit(77)
+    assert (end.outcome, dict(end.metrics), seen) == (OutcomeKind.RETURNED, {"loss": 1.0}, [code])
+    assert drive.of(ReportedSignal) == []
+    assert ("ZeroDivisionError" in capfd.readouterr().err) == (code == 1)

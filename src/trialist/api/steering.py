@@ -42,6 +42,8 @@ class _Leading(NamedTuple):
 _LEADING: dict[str, _Leading] = {}
 """The studies that threads of this process lead, by id: a callback on an engine's own thread cannot wait for its loop."""
 
+os.register_at_fork(after_in_child=_LEADING.clear)  # a child's copy of an engine leads nothing
+
 
 @contextmanager
 def leading_here(study_id: str, carry_out: Callable[[Command], dict[str, Any]]) -> Iterator[None]:
@@ -50,7 +52,7 @@ def leading_here(study_id: str, carry_out: Callable[[Command], dict[str, Any]]) 
     try:
         yield
     finally:
-        del _LEADING[study_id]
+        _LEADING.pop(study_id, None)
 
 
 class SystemClock:

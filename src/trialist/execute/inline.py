@@ -31,8 +31,9 @@ class InlineExecutor:
     """One trial at a time, on the thread that polls.
 
     Signals are delivered from inside the function's own ``report``; what ``sink`` answers there takes effect when
-    ``report`` goes on. Ctrl-C inside the function ends that attempt as ``INTERRUPTED`` and is not raised further: the
-    engine learns of it by that outcome. ``kill`` ends a trial at its next report.
+    ``report`` goes on; a process that the function forked is not heard. Ctrl-C inside the function ends that attempt as
+    ``INTERRUPTED`` and is not raised further: the engine learns of it by that outcome. ``kill`` ends a trial at its next
+    report.
 
     Args:
         objective: The user's function; how it is called is told at ``runtime.objective.Objective``.
@@ -163,6 +164,7 @@ class _Turn:
         self._to_step = segment.to_step
         self._answered = True
         self._thread = threading.get_ident()
+        self._pid = os.getpid()
         self._late: deque[Signal] = deque()
         self._timeout_s = segment.timeout_s
         self._began = time.monotonic()
@@ -192,6 +194,8 @@ class _Turn:
 
     def report(self, step: int, metrics: Mapping[str, float], target: int | None) -> Order | None:
         del target
+        if os.getpid() != self._pid:  # a fork of the function's: its copy of the engine is nobody's leader
+            return None
         signal = ReportedSignal(key=self.key, step=step, metrics=metrics)
         if threading.get_ident() != self._thread:
             self._late.append(signal)
@@ -208,6 +212,8 @@ class _Turn:
         return self._order()
 
     def checkpointed(self, step: int, path: str, num_bytes: int) -> None:
+        if os.getpid() != self._pid:
+            return
         signal = CheckpointedSignal(key=self.key, step=step, path=path, num_bytes=num_bytes)
         if threading.get_ident() != self._thread:
             self._late.append(signal)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from trialist.core.errors import ObjectiveError
 from trialist.runtime.context import Paused, Stopped, TrialContext, as_number
 from trialist.runtime.current import Bound
+from trialist.runtime.forks import StaysInChild
 from trialist.runtime.process import ControllerGone
 from trialist.runtime.protocol import Order
 
@@ -101,9 +102,10 @@ class Objective:
         call = self.check(tuple(trial.params))
         with Bound(trial):
             try:
-                result = self._call(call, trial)
-                if inspect.isgenerator(result):
-                    result = self._drive(result, trial)
+                with StaysInChild():
+                    result = self._call(call, trial)
+                    if inspect.isgenerator(result):
+                        result = self._drive(result, trial)
             except (Stopped, Paused):
                 return Ended(order=trial.told_to_leave)
             except ControllerGone:  # there is nobody left to tell
