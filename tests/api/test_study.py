@@ -483,6 +483,11 @@ def test_ctrl_c_ends_a_callback_that_gives_the_study_more_to_do_each_time(study)
     assert len(told) <= 5
 
 
+def test_a_name_that_is_no_unicode_is_refused(store):
+    with pytest.raises(ConfigError, match="valid Unicode"):
+        trialist.create_study("a\ud800", SPACE, metric="loss", mode="min", store=store)
+
+
 def test_callbacks_may_stop_the_study(study):
     def stop_early(study, trial):
         if trial.number == 3:

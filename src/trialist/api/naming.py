@@ -19,6 +19,8 @@ def check_name(name: object) -> str:
     """A study's name, or the error that says what is wrong with it."""
     if not isinstance(name, str) or not name.strip():
         raise ConfigError(f"a study's name must be a text of at least one letter, not {name!r}", path="name")
+    if any("\ud800" <= char <= "\udfff" for char in name):
+        raise ConfigError(f"a study's name must be valid Unicode, not {name!r}", path="name")
     if len(name.encode()) > _NAME_BYTES:
         raise ConfigError(
             f"a study's name may take {_NAME_BYTES} bytes; this one takes {len(name.encode())}", path="name"
