@@ -380,6 +380,12 @@ class TestMetrics:
         assert (end.metrics["loss"], dict(end.printed)) == (0.1, {"loss": 0.3})
         assert sorted(end.metrics) == ["loss", "nan"]
 
+    def test_a_metrics_json_of_ten_thousand_keeps_the_last_too(self, command, tmp_path):
+        file = tmp_path / "metrics.json"
+        script = f"import json; json.dump({{**{{f'm{{i}}': i for i in range(10000)}}, 'loss': 0.5}}, open({str(file)!r}, 'w'))"
+        (end,) = command(script, metrics_file=file).run(segment(tmp_path))
+        assert (len(end.metrics), end.metrics["loss"]) == (10_001, 0.5)
+
     def test_a_stale_metrics_json_says_nothing(self, command, tmp_path):
         file = tmp_path / "metrics.json"
         file.write_text('{"loss": 0.0}')

@@ -329,7 +329,7 @@ def _numbers(name: str, data: bytes) -> tuple[dict[str, float], str]:
         return {}, f"{name} is not JSON: {error}"
     if not isinstance(content, dict):
         return {}, f"{name} is no JSON object"
-    found = numbers_of(content)
+    found = numbers_of(content, len(content))  # all of them: the file's size is bounded, and the last may be the one
     if not found and content:
         key, value = next(iter(content.items()))
         return {}, f"{name} holds no number: '{key}' is {json.dumps(value)[:80]}"

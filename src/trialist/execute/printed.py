@@ -84,12 +84,12 @@ def _from_json(text: str) -> Printed | None:
     return Printed(None, metrics)
 
 
-def numbers_of(data: object) -> dict[str, float]:
-    """The numbers of a JSON object by their keys, at most ``MAX_METRICS``; empty where it is no object."""
+def numbers_of(data: object, most: int = MAX_METRICS) -> dict[str, float]:
+    """The numbers of a JSON object by their keys, at most so many; empty where it is no object."""
     metrics: dict[str, float] = {}
     if isinstance(data, dict):
         for name, value in data.items():
-            if type(value) in (int, float) and name and len(metrics) < MAX_METRICS:
+            if type(value) in (int, float) and name and len(metrics) < most:
                 try:
                     metrics[name[:100]] = float(value)
                 except OverflowError:
