@@ -494,8 +494,20 @@ def test_callbacks_may_stop_the_study(study):
             study.stop()
 
     study.run(distance, num_trials=50, callbacks=[stop_early])
-    assert len(study.trials()) < 50
+    assert len(study.trials()) == 4
     assert study.reason == "stopped by a person"
+
+
+def test_a_callback_that_raises_leaves_the_study_paused_with_the_reason(study):
+    def broken(study, trial):
+        raise RuntimeError("no disk for my plots")
+
+    with pytest.raises(RuntimeError, match="plots"):
+        study.run(distance, num_trials=5, callbacks=[broken])
+    assert (study.status, study.leader) == ("paused", None)
+    assert study.reason == "interrupted by RuntimeError: no disk for my plots"
+    study.run(distance, num_trials=5)
+    assert (study.status, len(study.trials(status="completed"))) == ("completed", 5)
 
 
 def test_command_executor_runs_functions_of_modules_in_processes(study, tmp_path, monkeypatch):

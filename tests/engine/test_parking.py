@@ -169,12 +169,12 @@ def test_a_fork_is_made_once_also_where_the_engine_dies_before_the_trial_has_lef
     def dying(timeout_s, sink):
         polls.append(1)
         if len(polls) == 4:
-            raise SystemError("kill -9")
+            raise SystemExit("kill -9")
         bench.clock.forward(1.0)
         poll(timeout_s, sink)
 
     executor.poll = dying
-    with pytest.raises(SystemError):
+    with pytest.raises(SystemExit):
         bench.lead(executor, scheduler=ForkOnce(metrics=(LOSS,)))
     assert later
     assert bench.bodies(Decided)
@@ -208,12 +208,12 @@ def test_what_was_decided_holds_where_the_engine_dies_while_the_trial_saves_itse
             told.extend([told[0]] * 9)
             sink(CheckpointedSignal(key=told[0], step=1, path=str(tmp_path), num_bytes=1))
         elif told:
-            raise SystemError("kill -9")
+            raise SystemExit("kill -9")
         else:
             poll(timeout_s, sink)
 
     executor.poll = dying
-    with pytest.raises(SystemError):
+    with pytest.raises(SystemExit):
         bench.lead(executor, scheduler=scheduler())
     assert bench.trials[1].checkpoint_step == 1
     again = ScriptedExecutor(rising, parks=False)

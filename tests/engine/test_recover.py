@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from trialist.core.records import CommandKind, Continue, Metric, Mode, Pause
+from trialist.core.errors import LeaseLost
+from trialist.core.records import (
+    Budget,
+    CommandKind,
+    Continue,
+    FailureReason,
+    Metric,
+    Mode,
+    Pause,
+    Suggestion,
+)
 from trialist.core.states import StudyStatus, TrialStatus
+from trialist.engine.recover import take_up
+from trialist.schedule.asha import AshaScheduler
 from trialist.schedule.fifo import FifoScheduler
 from trialist.testing.fakes import ScriptedExecutor
 
@@ -25,12 +37,12 @@ def test_the_time_during_which_nobody_led_is_no_trials_running_time(bench):
     def die(timeout_s, sink):
         polls.append(1)
         if len(polls) > 1:
-            raise SystemError("kill -9")
+            raise SystemExit("kill -9")
         poll(timeout_s, sink)
         bench.clock.forward(5.0)
 
     dying.poll = die
-    with pytest.raises(SystemError):
+    with pytest.raises(SystemExit):
         bench.lead(dying)
     assert bench.study.status is StudyStatus.RUNNING
     bench.clock.forward(36_000.0)
@@ -52,11 +64,11 @@ def test_a_parked_trial_that_waits_for_a_place_when_its_engine_dies_goes_on(benc
     def die(timeout_s, sink):
         polls.append(1)
         if len(polls) == 6:
-            raise SystemError("kill -9")
+            raise SystemExit("kill -9")
         poll(timeout_s, sink)
 
     executor.poll = die
-    with pytest.raises(SystemError):
+    with pytest.raises(SystemExit):
         bench.lead(executor, scheduler=PauseFirst(metrics=(LOSS,)))
     assert (bench.trials[0].status, bench.trials[0].parked) == (TrialStatus.WAITING, True)
 
@@ -83,3 +95,81 @@ def test_a_client_is_not_given_a_trial_that_sits_parked_in_the_leaders_worker(be
     bench.lead(executor, scheduler=PauseFirst(metrics=(LOSS,)))
     (asked,) = [trial for trial in bench.trials if trial.worker.startswith("client")]
     assert asked.number == 2
+
+
+def test_time_during_which_nobody_led_is_not_counted_whoever_comes_first(bench):
+    bench.create(num_trials=3)
+
+    def script(segment):
+        bench.clock.forward(10.0)
+        yield {"loss": 1.0}
+        raise SystemExit("killed")
+
+    with pytest.raises(SystemExit):
+        bench.lead(ScriptedExecutor(script))
+    before = bench.study.active_s
+    bench.clock.forward(28_800.0)
+    lead = take_up(store=bench.store, lease=None, study=bench.study, searcher=None, scheduler=None, clock=bench.clock)
+    lead.suggested(Suggestion(params={"x": 0.5}), source="enqueue")
+    lead.commit()
+    assert bench.study.active_s == before
+    bench.clock.forward(28_800.0)
+    bench.lead(lambda x: x)
+    assert bench.study.active_s < before + 60
+
+
+def test_a_trial_that_takes_its_worker_down_each_time_fails(bench):
+    bench.create(num_trials=2)
+
+    def script(segment):
+        yield {"loss": 1.0}
+        yield {"loss": 0.5}
+
+    executor = ScriptedExecutor(script)
+    real_poll = executor.poll
+
+    def poll(timeout_s, sink):
+        real_poll(timeout_s, sink)
+        if any(key.trial == 0 for key in executor._running):
+            executor.lose_all("worker 7 died of signal 9")
+
+    executor.poll = poll
+    bench.lead(executor)
+    first, second = bench.trials
+    assert (first.status, first.attempt, first.error.reason) == (TrialStatus.FAILED, 3, FailureReason.LOST)
+    assert "worker 7 died" in first.error.message
+    assert second.status is TrialStatus.COMPLETED
+
+
+def test_a_fenced_engine_leaves_its_sinks_alone(bench):
+    bench.create(num_trials=2)
+
+    class Watch:
+        closed = 0
+
+        def write(self, events, trials):
+            pass
+
+        def close(self):
+            self.closed += 1
+
+    watch = Watch()
+
+    class Fenced(ScriptedExecutor):
+        def poll(self, timeout_s, sink):
+            raise LeaseLost("bench", 1)
+
+    with pytest.raises(LeaseLost):
+        bench.lead(Fenced(lambda segment: iter(())), sinks=[watch])
+    assert watch.closed == 0
+
+
+def test_a_long_history_is_taken_up_under_a_lease_that_stays_alive(bench, monkeypatch):
+    bench.create(num_trials=30)
+    bench.lead(lambda x: x)
+    monkeypatch.setattr("trialist.engine.recover._PAGE", 10)
+    renewed = []
+    real = bench.store.renew_lease
+    monkeypatch.setattr(bench.store, "renew_lease", lambda lease: renewed.append(1) or real(lease))
+    bench.lead(lambda x: x, scheduler=AshaScheduler(metrics=(LOSS,), max_steps=9), budget=Budget(num_trials=31))
+    assert len(renewed) >= 8

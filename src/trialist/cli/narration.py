@@ -20,6 +20,7 @@ from trialist.core.events import (
     CommandRefused,
     Decided,
     Event,
+    LeaseLapsed,
     LeaseTaken,
     Noted,
     ReplyReceived,
@@ -35,7 +36,7 @@ from trialist.core.events import (
 )
 from trialist.core.records import CommandKind
 
-_QUIET = (Reported, Checkpointed, CheckpointFreed, RunConfigured, LeaseTaken)
+_QUIET = (Reported, Checkpointed, CheckpointFreed, RunConfigured, LeaseTaken, LeaseLapsed)
 _TOLD_AT_ONCE = frozenset({CommandKind.STOP, CommandKind.STOP_TRIAL, CommandKind.CANCEL_TRIAL, CommandKind.PAUSE_TRIAL})
 """Commands whose effect comes later; what the others do is an event of its own right before."""
 
@@ -103,6 +104,8 @@ def _study_told(body: Body) -> Text:
             return Text(f"study made by {clean(body.spec.door)}")
         case LeaseTaken():
             return Text(f"led by {clean(body.holder)}")
+        case LeaseLapsed():
+            return Text("the last leader was gone")
         case StudyStatusChanged():
             return Text("study ").append_text(status_text(body.status.value)).append(_why(body.reason), style="default")
         case BudgetChanged():

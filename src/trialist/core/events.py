@@ -38,6 +38,11 @@ class LeaseTaken:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LeaseLapsed:
+    """Somebody found that the last leader was gone; the time since its last event was led by nobody."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StudyStatusChanged:
     was: StudyStatus
     status: StudyStatus
@@ -243,6 +248,7 @@ class Noted:
 Body = (
     StudyCreated
     | LeaseTaken
+    | LeaseLapsed
     | StudyStatusChanged
     | BudgetChanged
     | RunConfigured

@@ -17,6 +17,7 @@ from trialist.core.events import (
     BudgetChanged,
     Checkpointed,
     Event,
+    LeaseLapsed,
     LeaseTaken,
     Reported,
     RunConfigured,
@@ -192,7 +193,7 @@ class StudyFold:
 
     def add(self, event: Event, was: Trial | None, now: Trial | None) -> None:
         """Account for an event; ``was`` and ``now`` are the rows of its trial before and after, where it has one."""
-        if self.led_since is not None and not isinstance(event.body, LeaseTaken):
+        if self.led_since is not None and not isinstance(event.body, LeaseTaken | LeaseLapsed):
             self.active_s = self.active_before_s + max(0.0, event.at - self.led_since)
         if now is not None and (was is None or was.status is not now.status):
             self._count(was, now)
@@ -208,7 +209,8 @@ class StudyFold:
                     self.started_at = event.at
                 if body.status is not StudyStatus.RUNNING:
                     self.led_since = None
-                elif self.led_since is None:
+                elif self.led_since is None and body.was is StudyStatus.PAUSED:
+                    # Its leader waited; whoever asks for a trial without leading does not come from here.
                     self.active_before_s, self.led_since = self.active_s, event.at
                 self.ended_at = event.at if body.status.is_ended else None
             case BudgetChanged():
@@ -219,6 +221,8 @@ class StudyFold:
                 )
             case LeaseTaken():
                 self.active_before_s, self.led_since = self.active_s, event.at
+            case LeaseLapsed():
+                self.active_before_s, self.led_since = self.active_s, None
             case StudyCreated():
                 self.spec = body.spec
         self.seq = event.seq  # last: an event that does not fit leaves no gap

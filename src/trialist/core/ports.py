@@ -488,7 +488,10 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None:
-        """Flush and release; idempotent."""
+        """Flush and release; idempotent.
+
+        Not called where the lease was lost: what it writes to belongs to another engine's sinks now.
+        """
         ...
 
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from trialist.core.errors import LeaseLost, StoreBusy, StoreFull
+from trialist.core.errors import LeaseLost, StoreBusy, StoreError, StoreFull, TrialistError
 from trialist.core.events import BudgetChanged, Noted, RunConfigured, StudyStatusChanged, TrialResumed
 from trialist.core.ports import ExitedSignal, Signal
 from trialist.core.records import (
@@ -46,6 +46,7 @@ _log = logging.getLogger("trialist")
 COMMIT_EVERY_S = 0.005
 COMMIT_RECORDS = 256
 NO_SPACE_WAIT_S = 0.5
+_LONGEST_REASON = 300
 COMMANDS_EVERY_S = 0.1
 """How often the store is asked for commands, and the longest that ``poll`` waits."""
 
@@ -121,6 +122,7 @@ class Engine:
         self._open(lost)
         heartbeat = Heartbeat(self._a.store, self._lease, self._lead, self._a.executor.wake)
         interrupts = Interrupts(self._a.say, self._a.executor)
+        fenced = False
         try:
             with heartbeat, interrupts:
                 try:
@@ -128,16 +130,33 @@ class Engine:
                         if heartbeat.lost is not None:
                             raise heartbeat.lost
                 except LeaseLost:
+                    fenced = True
                     self._runs.abandon()
                     self._lead.forget()
+                    raise
+                except Exception as error:
+                    self._break_off(error)
                     raise
                 finally:
                     self._replies.close()
                     self._a.executor.close()
         finally:
-            self._publisher.close()
+            if not fenced:
+                self._publisher.close()
         self._publisher.call_back(self._lead)
         return RunEnd(self._lead.fold.study(), interrupts.count > 0)
+
+    def _break_off(self, error: Exception) -> None:
+        """Something that is no trial's failure ends the run (a callback that raised, say): the study is not left running."""
+        fold = self._lead.fold
+        if isinstance(error, StoreError) or fold.status is not StudyStatus.RUNNING:
+            return  # nothing can be written, or nothing need be
+        reason = f"interrupted by {type(error).__name__}: {error}".rstrip(": ")[:_LONGEST_REASON]
+        try:
+            self._lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.PAUSED, reason=reason))
+            self._lead.commit()
+        except TrialistError as second:
+            _log.warning("study '%s' was not marked as paused: %s", fold.spec.name, second)
 
     # --- the tick ---
 
@@ -174,7 +193,8 @@ class Engine:
                 return False
         if interrupts.polling(lambda: self._poll(interrupts)):
             self._runs.broken_off()
-        if self._commit_due():
+        # A callback comes before the next trial begins: it may stop the study, or add to it.
+        if self._commit_due() or (self._a.on_end is not None and self._lead.pending):
             self._commit()
         self._publisher.call_back(self._lead)
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from trialist.core.events import AttemptEnded, Body, Event, LeaseTaken, TrialSuggested
+from trialist.core.events import AttemptEnded, Body, Event, LeaseLapsed, LeaseTaken, TrialSuggested
 from trialist.core.fold import fold_trial
 from trialist.core.ports import Clock, Scheduler, Searcher, Store
 from trialist.core.records import Lease, OutcomeKind, Study, Trial
@@ -41,8 +41,8 @@ def take_up(
         clock: Time.
         after_commit: See ``Lead``.
     """
-    replay(store, study, searcher, scheduler)
-    return Lead(
+    replay(store, study, searcher, scheduler, lease)
+    lead = Lead(
         store=store,
         lease=lease,
         study=study,
@@ -52,22 +52,29 @@ def take_up(
         clock=clock,
         after_commit=after_commit,
     )
+    if lease is None and lead.fold.led_since is not None:
+        lead.emit(LeaseLapsed())  # before anything else happens, or its downtime would count as time it was led
+    return lead
 
 
 def replay(
-    store: Store, study: Study, searcher: Searcher | None, scheduler: Scheduler | None, *, after: int = 0
+    store: Store,
+    study: Study,
+    searcher: Searcher | None,
+    scheduler: Scheduler | None,
+    lease: Lease | None = None,
 ) -> None:
-    """Fold a study's events, from ``after`` up to ``study.seq``, into a searcher and a scheduler.
+    """Fold a study's events up to ``study.seq`` into a searcher and a scheduler.
 
     Reads only what they read: a searcher that ignores history costs nothing, one that needs the suggestions alone skips
-    the rest.
+    the rest. A lease is renewed on the way, however long the history is.
     """
     searcher_reads = frozenset() if searcher is None else searcher.reads
     scheduler_reads = frozenset() if scheduler is None else scheduler.reads
     reads = searcher_reads | scheduler_reads
     if not reads:
         return
-    for event, trial in fold_events(store, study, reads, after=after):
+    for event, trial in fold_events(store, study, reads, lease):
         if searcher is not None and type(event.body) in searcher_reads:
             searcher.update(event, trial)
         if scheduler is not None and type(event.body) in scheduler_reads:
@@ -75,7 +82,7 @@ def replay(
 
 
 def fold_events(
-    store: Store, study: Study, reads: frozenset[type[Body]], *, after: int = 0
+    store: Store, study: Study, reads: frozenset[type[Body]], lease: Lease | None = None
 ) -> Iterator[tuple[Event, Trial | None]]:
     """Each event with its trial's row after it; rows of ended trials are dropped as they end.
 
@@ -84,9 +91,7 @@ def fold_events(
     kinds: tuple[type[Body], ...] = (TrialSuggested,) if reads <= {TrialSuggested} else ()
     names = tuple(metric.name for metric in study.spec.metrics)
     rows: dict[int, Trial] = {}
-    # A fold that begins in the middle needs the rows of the trials that were alive there: it begins at the start, and
-    # only what lies behind ``after`` is handed out.
-    seen = 0 if after and not kinds else after
+    seen = 0
     while seen < study.seq:
         events = store.events(study.id, after=seen, limit=_PAGE, kinds=kinds)
         if not events:
@@ -103,9 +108,10 @@ def fold_events(
                         rows.pop(event.trial, None)
                     else:
                         rows[event.trial] = trial
-            if event.seq > after:
-                yield event, trial
+            yield event, trial
         seen = events[-1].seq
+        if lease is not None:
+            store.renew_lease(lease)
 
 
 def settle_lost(lead: Lead) -> int:

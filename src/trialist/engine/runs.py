@@ -6,6 +6,7 @@ scheduler; never decides what to try next (``loop``) nor when a study ends.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from trialist.core.records import (
     AttemptKey,
     Continue,
     Decision,
+    Failure,
+    FailureReason,
     Fork,
     Fresh,
     FromCheckpoint,
@@ -52,6 +55,8 @@ from trialist.engine.lead import Lead
 from trialist.engine.outcome import Errand, Leaving, end_of_attempt
 from trialist.engine.placement import Placement
 
+MAX_LOSSES = 3
+"""How often one engine starts a trial again whose worker died; then the trial is the likely cause, and has failed."""
 MAX_PARKED = 64
 """How many trials may sit parked in workers; more leave to their checkpoints."""
 
@@ -94,6 +99,7 @@ class Runs:
         """Trials that have a process or a place in a worker, parked ones too."""
         self._parked: dict[int, tuple[str, ...]] = {}
         self._leaving: dict[int, Leaving] = {}
+        self._losses: Counter[int] = Counter()
         self._launches: list[Segment] = []
 
     # --- beginning ---
@@ -309,6 +315,8 @@ class Runs:
         del self.active[number]
         self.placement.give_back(number)
         self._parked.pop(number, None)
+        if signal.outcome is OutcomeKind.LOST:
+            signal = self._count_loss(signal, message)
         event = end_of_attempt(trial, signal, leaving, self._lead.fold.spec.metrics, message)
         self._lead.emit(event)
         if isinstance(event, TrialEnded):
@@ -316,6 +324,18 @@ class Runs:
                 # With the end, in one commit: after a crash before it the trial runs again, and is decided about again.
                 self._lead.suggested(leaving.fork, source=self._scheduler.name, counted=False)
             self.ended(self._lead.trials[number])
+
+    def _count_loss(self, signal: ExitedSignal, message: str) -> ExitedSignal:
+        """A trial that takes its worker down each time has failed."""
+        number = signal.key.trial
+        self._losses[number] += 1
+        if self._losses[number] < MAX_LOSSES:
+            return signal
+        error = Failure(
+            reason=FailureReason.LOST,
+            message=f"its worker died {MAX_LOSSES} times while it ran" + (f": {message}" if message else ""),
+        )
+        return ExitedSignal(key=signal.key, outcome=OutcomeKind.RAISED, error=error)
 
     def ended(self, trial: Trial) -> None:
         """A trial reached its end: its next try, where it failed, and what no one starts from any more."""

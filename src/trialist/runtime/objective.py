@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from trialist.core.errors import ObjectiveError
+from trialist.core.errors import ObjectiveError, TrialistError
 from trialist.runtime.context import Paused, Stopped, TrialContext, as_number
 from trialist.runtime.current import Bound
 from trialist.runtime.forks import StaysInChild
@@ -229,6 +229,8 @@ def failed(error: BaseException) -> Ended:
     """What is said of an exception that the user's code raised."""
     message = " ".join(traceback.format_exception_only(error)[-1].split())
     reason = "bad_result" if isinstance(error, ObjectiveError) else "exception"
+    if isinstance(error, TrialistError):
+        message = str(error)  # our own sentence needs no class before it
     if isinstance(error, SystemExit):
         message = f"it called sys.exit({'' if error.code is None else repr(error.code)})"
     elif "CUDA out of memory" in message or any(cls.__name__ in _OUT_OF_MEMORY for cls in type(error).__mro__):

@@ -187,9 +187,16 @@ def _type_names(model: Config, file: str | None) -> list[str]:
     if name is not None:
         raise ConfigError(f"must be the name of a model type, not {_kind(name)}", file=file, path="model.type")
     # A pretrained encoder plus a head made of layers can only be the text classifier.
-    if "name" in model and "classification_head" in model:
-        return ["text_classifier"]
     known = ", ".join(TrainingEngine.model_types())
+    if "name" in model and "classification_head" in model:
+        if "text_classifier" not in TrainingEngine.model_types():
+            raise ConfigError(
+                "'name' with 'classification_head' describes a text classifier, which nothing here can train (there is: "
+                f"{known}); {WAYS_OUT}",
+                file=file,
+                path="model",
+            )
+        return ["text_classifier"]
     raise ConfigError(f"is missing. Give one of: {known}. Otherwise, {WAYS_OUT}", file=file, path="model.type")
 
 
