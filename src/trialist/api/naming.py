@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
 import tempfile
@@ -40,7 +41,7 @@ def artifacts_root(store_url: str) -> Path:
     if store_url.startswith("sqlite:///"):
         database = Path(store_url.removeprefix("sqlite:///")).resolve()
         return database.with_name(f"{database.name}-artifacts")
-    return Path(tempfile.gettempdir()) / "trialist-artifacts"
+    return Path(tempfile.gettempdir()) / f"trialist-artifacts-{os.getuid()}"  # no two users share it
 
 
 def artifacts_dir(store_url: str, study_id: str, name: str) -> Path:
