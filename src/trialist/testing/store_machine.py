@@ -5,6 +5,7 @@ The memory store folds each commit again, so the histories are legal as well as 
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from operator import methodcaller
@@ -73,6 +74,7 @@ class _StoreMachine(RuleBasedStateMachine):
         self.tested, self.model = self.make(), MemoryStore()
         self.leases: list[Lease] = []
         self.held_back: list[Commit] = []
+        self.made = 0
         """Made and not committed yet, so others may be faster."""
 
     def teardown(self) -> None:
@@ -104,7 +106,10 @@ class _StoreMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(_NAMES), mode=st.sampled_from(Mode), metrics=st.integers(0, 2))
     def create(self, name: str, mode: Mode, metrics: int) -> None:
         names = ("loss", "acc")[:metrics]
-        spec = study_spec(name, metrics=tuple(Metric(name=metric, mode=mode) for metric in names))
+        # An id is never used twice, as in life: a study of a deleted one's name is another study.
+        self.made += 1
+        made = uuid.uuid5(uuid.NAMESPACE_URL, f"{name}/{self.made}").hex
+        spec = study_spec(name, id=made, metrics=tuple(Metric(name=metric, mode=mode) for metric in names))
         self.both(lambda store: store.create_study(spec))
 
     @precondition(any_study)
