@@ -87,10 +87,6 @@ def copy_json(value: Any) -> Any:
     return value
 
 
-def is_scalar(value: Any) -> bool:
-    return isinstance(value, _SCALARS)
-
-
 def as_float(value: Any, what: str) -> float:
     """A finite float, from any real number but a bool.
 

@@ -84,10 +84,6 @@ class GrowingFile:
             end = start
         return 0
 
-    @property
-    def closed(self) -> bool:
-        return self._fd < 0
-
     def close(self) -> None:
         """Release the file; idempotent."""
         if self._fd >= 0:
