@@ -18,7 +18,6 @@ from trialist.core.errors import SpaceError
 
 MAX_DEPTH = 64
 """Levels of nesting that a value or a space may have: far more than any config, far fewer than Python's stack."""
-_SCALARS = (str, int, float, bool, type(None))
 
 
 def as_json(value: Any, depth: int = 0) -> Any:
