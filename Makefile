@@ -37,7 +37,7 @@ test-extras: .venv/.installed-extras ## The tests that need optional libraries
 	@if $(DEV) -m pytest -m extras --collect-only >/dev/null 2>&1; then $(DEV) -m pytest -n $(JOBS) -m extras; \
 	else echo 'test-extras: no test needs an optional library yet'; fi
 
-bench: .venv/.installed-bench ## Benchmarks against peers, side by side, in one run
+bench: .venv/.installed-extras ## Benchmarks against peers, side by side, in one run
 	@for script in benchmarks/*.py; do echo "== $$script"; $(DEV) "$$script" || exit 1; done
 
 docs: .venv/.installed ## Check the prose: links, code blocks, command help, error tree
@@ -67,15 +67,11 @@ clean: ## Remove environments and caches; results (runs/, stores) stay
 	@$(DEV) $(PIP) --editable '.[dev]'
 	@touch $@
 
-# Extras whose tests exist; each later one that needs torch pins it (torch==2.13.0) and installs it before the rest.
+# Torch first and pinned: what is installed after it finds it there, and pulls in no CUDA build of it.
 .venv/.installed-extras: pyproject.toml | .venv/.installed
-	@echo '-- installing the optional libraries that have tests'
-	@$(DEV) $(PIP) --editable '.[dev,sklearn]'
-	@touch $@
-
-.venv/.installed-bench: pyproject.toml | .venv/.installed
-	@echo '-- installing the peers'
-	@$(DEV) $(PIP) --editable '.[dev,optuna]'
+	@echo '-- installing the optional libraries that have tests (torch, Ray, PostgreSQL, Optuna)'
+	@$(DEV) $(PIP) torch==2.13.0
+	@$(DEV) $(PIP) --editable '.[dev-extras]'
 	@touch $@
 
 .venv-demo/.installed: pyproject.toml | .venv-demo/bin/python
