@@ -1,5 +1,6 @@
 """What holds for every test: it finds no settings of this machine's user, leaves nothing in their directories, and says the
-same about the same code each time.
+same about the same code each time. Every store in memory folds each commit again, so that what runs on one has its arithmetic
+checked.
 
 The environment is set for the whole process as well as for each test, so that fixtures of wider scope and the processes
 that tests start are covered too.
@@ -10,10 +11,15 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from trialist.testing.postgresql import PostgresServer
+
+from trialist.store.memory import VERIFY
 
 EXPLORES = bool(os.environ.get("TRIALIST_EXPLORE"))
 """Hypothesis draws the same examples in each run; ``TRIALIST_EXPLORE=1`` lets it draw others each time."""
@@ -54,4 +60,24 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _environment(folder: Path) -> dict[str, str]:
     store = folder / "default store" / "trials.db"
-    return {"HOME": str(folder), "XDG_DATA_HOME": str(folder / "data home"), "TRIALIST_STORE": f"sqlite:///{store}"}
+    return {
+        "HOME": str(folder),
+        "XDG_DATA_HOME": str(folder / "data home"),
+        "TRIALIST_STORE": f"sqlite:///{store}",
+        VERIFY: "1",
+    }
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for all tests of this process; tests that use it are marked ``extras``."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a new empty database on it, removed after the test whoever is connected still."""
+    url = postgres_server.new_database()
+    yield url
+    postgres_server.drop_database(url)

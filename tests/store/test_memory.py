@@ -1,4 +1,4 @@
-"""The memory store sees when rows are not what their events add up to."""
+"""The memory store sees when rows are not what their events add up to, where it is asked to verify."""
 
 from dataclasses import replace
 
@@ -7,13 +7,13 @@ import pytest
 from trialist.core.errors import InternalError
 from trialist.core.events import AttemptStarted, Event, TrialSuggested
 from trialist.core.states import StudyStatus, TrialStatus
-from trialist.store.memory import MemoryStore
+from trialist.store.memory import VERIFY, MemoryStore
 from trialist.testing.event_script import EventScript, study_spec
 
 
 @pytest.fixture
 def store():
-    return MemoryStore()
+    return MemoryStore(verify=True)
 
 
 @pytest.fixture
@@ -95,3 +95,47 @@ def test_a_row_that_nothing_changed_may_come_along(store, script):
     script.suggest()
     again = script.commit()
     store.commit(None, replace(again, changed_trials=[store.trial(study_spec().id, 1)]))
+
+
+def test_every_test_verifies():
+    script = EventScript(study_spec())
+    store = MemoryStore()
+    store.create_study(study_spec())
+    script.run(loss=1.0)
+    with pytest.raises(InternalError, match="not what its events add up to"):
+        store.commit(None, replace(script.commit(), study=replace(script.study, best_value=0.1)))
+
+
+@pytest.fixture
+def trusting(monkeypatch):
+    monkeypatch.delenv(VERIFY)
+    store = MemoryStore()
+    store.create_study(study_spec())
+    return store
+
+
+def test_a_users_own_trusts_the_rows(trusting):
+    script = EventScript(study_spec())
+    script.run(loss=1.0)
+    trusting.commit(None, replace(script.commit(), study=replace(script.study, best_value=0.1)))
+    assert trusting.find_study("study").best_value == 0.1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda c: replace(c, new_trials=c.new_trials * 2),
+        lambda c: replace(c, changed_trials=[replace(c.new_trials[0], number=0)]),
+        lambda c: replace(c, changed_trials=[replace(c.new_trials[0], number=77)]),
+        lambda c: replace(c, events=[event._replace(seq=event.seq + 1) for event in c.events]),
+    ],
+)
+def test_it_refuses_what_every_store_refuses(trusting, spoil):
+    script = EventScript(study_spec())
+    script.run(loss=1.0)
+    trusting.commit(None, script.commit())
+    script.run(loss=0.5)
+    before = trusting.events(study_spec().id), list(trusting.iter_trials(study_spec().id))
+    with pytest.raises(InternalError):
+        trusting.commit(None, spoil(script.commit()))
+    assert (trusting.events(study_spec().id), list(trusting.iter_trials(study_spec().id))) == before

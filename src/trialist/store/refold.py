@@ -1,6 +1,7 @@
 """A commit folded again: are the rows that it brings what its events add up to?
 
-The memory store asks this before every commit, so every test on it checks the arithmetic of whoever made the commit.
+The memory store asks this before every commit where it verifies, so every test on it checks the arithmetic of whoever made
+the commit. Where it trusts, it asks only what any store must know: that the commit fits on what is stored.
 """
 
 from __future__ import annotations
@@ -13,6 +14,31 @@ from trialist.core.fold import StudyFold, fold_trial
 from trialist.core.ports import Commit
 from trialist.core.records import Study, Trial
 from trialist.core.wire import to_json
+
+
+def check_fit(study: Study, stored: Sequence[Trial], commit: Commit) -> None:
+    """Whether a commit can be written at all: what every store refuses, and no arithmetic.
+
+    Args:
+        study: The stored row.
+        stored: The stored trials, by number.
+        commit: What is to be written.
+
+    Raises:
+        InternalError: The events or the new trials leave a gap, or a row that may not change would.
+    """
+    _check_gapless(study.seq, commit.events)
+    if [trial.number for trial in commit.new_trials] != list(range(len(stored), len(stored) + len(commit.new_trials))):
+        raise InternalError(f"a new trial has another number than {len(stored)}, which is due, and those after it.")
+    for trial in commit.changed_trials:
+        if not 0 <= trial.number < len(stored) or stored[trial.number].status.is_terminal:
+            raise InternalError(f"a row came for trial {trial.number}, which is not there to change.")
+
+
+def _check_gapless(seq: int, events: Sequence[Event]) -> None:
+    for due, event in enumerate(events, seq + 1):
+        if event.seq != due:
+            raise InternalError(f"an event has seq {event.seq} where {due} is due: {event}")
 
 
 def check_commit(study: Study, stored: Sequence[Trial], commit: Commit) -> None:
@@ -30,11 +56,8 @@ def check_commit(study: Study, stored: Sequence[Trial], commit: Commit) -> None:
     names = tuple(metric.name for metric in study.spec.metrics)
     rows: dict[int, Trial] = {}
     new: list[int] = []
-    seq = study.seq
+    _check_gapless(study.seq, commit.events)
     for event in commit.events:
-        seq += 1
-        if event.seq != seq:
-            raise InternalError(f"an event has seq {event.seq} where {seq} is due: {event}")
         number, was, now = event.trial, None, None
         if number is not None:
             is_new = type(event.body) is TrialSuggested

@@ -71,7 +71,7 @@ class _StoreMachine(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        self.tested, self.model = self.make(), MemoryStore()
+        self.tested, self.model = self.make(), MemoryStore(verify=True)
         self.leases: list[Lease] = []
         self.held_back: list[Commit] = []
         self.made = 0
