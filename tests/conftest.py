@@ -17,9 +17,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from trialist.testing.postgresql import PostgresServer
-
 from trialist.store.memory import VERIFY
+from trialist.testing.postgresql import PostgresServer
 
 EXPLORES = bool(os.environ.get("TRIALIST_EXPLORE"))
 """Hypothesis draws the same examples in each run; ``TRIALIST_EXPLORE=1`` lets it draw others each time."""
