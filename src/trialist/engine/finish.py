@@ -1,15 +1,92 @@
-"""Ending what is left when a study has nothing else to do. Knows the lead and what runs, no executor."""
+"""Finding the end: what a study becomes when nothing runs and nothing can be started, and what is left of it then.
+
+Knows the lead, what runs, and the store as far as the commonest failure is asked for; no executor.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Callable, Sequence
 
-from trialist.core.events import TrialEnded
-from trialist.core.states import TrialStatus
+from trialist.core.events import StudyStatusChanged, TrialEnded
+from trialist.core.records import Trial
+from trialist.core.states import StudyStatus, TrialStatus
+from trialist.engine import guards
 from trialist.engine.control import PERSON
+from trialist.engine.course import Course
 from trialist.engine.lead import Lead
 from trialist.engine.outcome import Errand, Leaving
 from trialist.engine.runs import Runs
+
+
+class Finish:
+    """Ends a led study.
+
+    Args:
+        lead: The study.
+        runs: What runs; only parked trials do by now.
+        course: Why nothing more was started.
+        commit: Makes the end durable, through a store that is away.
+        failures: Some failed trials, read after a commit.
+    """
+
+    def __init__(
+        self,
+        *,
+        lead: Lead,
+        runs: Runs,
+        course: Course,
+        commit: Callable[[], None],
+        failures: Callable[[], Sequence[Trial]],
+    ) -> None:
+        self._lead = lead
+        self._runs = runs
+        self._course = course
+        self._commit = commit
+        self._failures = failures
+
+    def reached(self, *, interrupted: bool) -> bool:
+        """Nothing runs and nothing can be started: whether that is the end, and what the study becomes."""
+        fold = self._lead.fold
+        if fold.status is StudyStatus.CANCELLED or interrupted:
+            if self._runs.active:  # parked ones
+                self._runs.kill_all(Leaving(Errand.YIELD, "engine", "interrupted"))
+                return False
+            if fold.status is StudyStatus.RUNNING:
+                self._lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.PAUSED, reason="interrupted"))
+            self._commit()
+            return True
+        if fold.status is StudyStatus.QUEUED:  # cancelled, and given more to do before the last trial had left
+            self._lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.RUNNING))
+            return False
+        if fold.status is StudyStatus.PAUSED and not self._course.stopping:
+            return False  # waits for somebody to resume it
+        if end_left(self._lead, self._runs, all_of_them=self._course.stopping or self._course.guard()):
+            return False
+        status, reason = self._verdict()
+        self._lead.emit(StudyStatusChanged(was=fold.status, status=status, reason=reason))
+        self._commit()
+        return True
+
+    def _verdict(self) -> tuple[StudyStatus, str]:
+        fold = self._lead.fold
+        left = self._lead.live()
+        if left and not self._course.stopping:
+            first = left[0]
+            what = "is paused" if first.status is TrialStatus.PAUSED else f"is still out ({first.worker})"
+            return StudyStatus.PAUSED, f"trial {first.number} {what}"
+        why = (
+            self._course.stopping
+            or self._course.guard()
+            or ("" if not guards.trials_left(fold) else self._course.exhausted)
+        )
+        return guards.final_status(fold, why, self._commonest_failure)
+
+    def _commonest_failure(self) -> str:
+        self._commit()
+        messages = Counter(trial.error.message for trial in self._failures() if trial.error is not None)
+        return messages.most_common(1)[0][0] if messages else "no reason is known"
 
 
 def end_left(lead: Lead, runs: Runs, *, all_of_them: str) -> bool:

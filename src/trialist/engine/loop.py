@@ -7,48 +7,38 @@ decided by a front door.
 
 from __future__ import annotations
 
-import errno
 import logging
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from trialist.core.errors import LeaseLost, StoreBusy, StoreError, StoreFull, TrialistError
-from trialist.core.events import BudgetChanged, Noted, RunConfigured, StudyStatusChanged, TrialResumed
+from trialist.core.errors import LeaseLost, StoreError, TrialistError
+from trialist.core.events import StudyStatusChanged
 from trialist.core.ports import ExitedSignal, Signal
-from trialist.core.records import (
-    Command,
-    CommandKind,
-    Exhausted,
-    Lease,
-    Metrics,
-    NeedsReply,
-    OutcomeKind,
-    Study,
-    Trial,
-)
+from trialist.core.records import Command, Lease, Metrics, OutcomeKind, Study, Trial
 from trialist.core.states import StudyStatus, TrialStatus
-from trialist.engine import control, guards
+from trialist.engine import control
 from trialist.engine.assembly import Assembly, RunEnd
 from trialist.engine.clients import Clients
-from trialist.engine.finish import end_left
+from trialist.engine.course import Course
+from trialist.engine.finish import Finish
+from trialist.engine.giving import Giving
+from trialist.engine.hearing import Hearing
 from trialist.engine.heartbeat import Heartbeat
 from trialist.engine.interrupts import Interrupts
 from trialist.engine.keeping import CheckpointKeeper
+from trialist.engine.orders import COMMANDS_EVERY_S, Orders
 from trialist.engine.outcome import Errand, Leaving
 from trialist.engine.publisher import Publisher
-from trialist.engine.recover import settle_lost, take_up
+from trialist.engine.recover import begin_leading, take_up
 from trialist.engine.replies import Replies
 from trialist.engine.runs import Runs
+from trialist.engine.starting import Starting
 
 R = TypeVar("R")
 _log = logging.getLogger("trialist")
 COMMIT_EVERY_S = 0.005
 COMMIT_RECORDS = 256
-NO_SPACE_WAIT_S = 0.5
 _LONGEST_REASON = 300
-COMMANDS_EVERY_S = 0.1
-"""How often the store is asked for commands, and the longest that ``poll`` waits."""
 
 
 class Engine:
@@ -86,28 +76,65 @@ class Engine:
         self._runs = Runs(
             lead=self._lead,
             executor=assembly.executor,
-            scheduler=assembly.scheduler,
             placement=assembly.placement,
             keeper=self._keeper,
-            workspace=assembly.workspace,
-            metrics_at=self._metrics_at,
-            timeout_s=assembly.timeout_s,
+            scheduler=assembly.scheduler.name,
         )
-        self._clients = Clients(self._lead, assembly.searcher, assembly.scheduler)
-        self._control = control.Context(
+        self._hearing = Hearing(
             lead=self._lead,
-            floor=self._runs,
-            check_params=assembly.check_params,
-            find_trial=self._find_trial,
-            find_checkpoint=lambda number: self._keeper.last_of(number),
-            clients=self._clients.handlers(),
+            runs=self._runs,
+            executor=assembly.executor,
+            scheduler=assembly.scheduler,
+            keeper=self._keeper,
         )
         self._replies = Replies(self._lead, assembly.replier, assembly.executor.wake, self._commit)
-        self._exhausted = ""
-        self._stopping = ""
-        self._commands_due = 0.0
-        self._yielded = False
-        self._no_space = False
+        self._course = Course(self._lead, assembly.clock)
+        self._starting = self._make_starting()
+        self._giving = Giving(
+            lead=self._lead,
+            runs=self._runs,
+            starting=self._starting,
+            searcher=assembly.searcher,
+            scheduler=assembly.scheduler,
+            replies=self._replies,
+            course=self._course,
+        )
+        self._orders = Orders(
+            lead=self._lead,
+            runs=self._runs,
+            context=self._context(),
+            course=self._course,
+            store=assembly.store,
+            clock=assembly.clock,
+            commit=self._commit,
+            say=assembly.say,
+        )
+        self._finish = Finish(
+            lead=self._lead, runs=self._runs, course=self._course, commit=self._commit, failures=self._failures
+        )
+
+    def _make_starting(self) -> Starting:
+        return Starting(
+            lead=self._lead,
+            runs=self._runs,
+            executor=self._a.executor,
+            scheduler=self._a.scheduler,
+            keeper=self._keeper,
+            workspace=self._a.workspace,
+            metrics_at=self._metrics_at,
+            timeout_s=self._a.timeout_s,
+            say=self._a.say,
+        )
+
+    def _context(self) -> control.Context:
+        return control.Context(
+            lead=self._lead,
+            floor=self._runs,
+            check_params=self._a.check_params,
+            find_trial=self._find_trial,
+            find_checkpoint=lambda number: self._keeper.last_of(number),
+            clients=Clients(self._lead, self._a.searcher, self._a.scheduler).handlers(),
+        )
 
     # --- from outside ---
 
@@ -118,8 +145,8 @@ class Engine:
             LeaseLost: Another process took over; nothing was written since.
             StoreError: The store was away for longer than ``STORE_PATIENCE_S``.
         """
-        lost = settle_lost(self._lead)
-        self._open(lost)
+        begin_leading(self._lead, self._a.configured, self._a.budget)
+        self._commit()
         heartbeat = Heartbeat(self._a.store, self._lease, self._lead, self._a.executor.wake)
         interrupts = Interrupts(self._a.say, self._a.executor)
         fenced = False
@@ -146,6 +173,14 @@ class Engine:
         self._publisher.call_back(self._lead)
         return RunEnd(self._lead.fold.study(), interrupts.count > 0)
 
+    def carry_out(self, command: Command) -> dict[str, Any]:
+        """Carry a command out; for calls from this engine's own thread (a callback), which cannot wait for its loop.
+
+        Raises:
+            UserError, Conflict, NotFound: It was refused.
+        """
+        return self._orders.carry_out(command)
+
     def _break_off(self, error: Exception) -> None:
         """Something that is no trial's failure ends the run (a callback that raised, say): the study is not left running."""
         fold = self._lead.fold
@@ -160,36 +195,20 @@ class Engine:
 
     # --- the tick ---
 
-    def _open(self, lost: int) -> None:
-        fold, configured, budget = self._lead.fold, self._a.configured, self._a.budget
-        if configured is not None and configured != RunConfigured(
-            objective=fold.spec.objective, executor=fold.spec.executor, resources=fold.spec.resources
-        ):
-            self._lead.emit(configured)
-        if budget is not None and budget != fold.spec.budget:
-            self._lead.emit(BudgetChanged(budget=budget))
-        if fold.status is not StudyStatus.RUNNING:
-            self._lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.RUNNING, reason=""))
-        if lost:
-            message = f"took the study up again: {lost} running trial{'s' * (lost != 1)} start over"
-            self._lead.emit(Noted(message=message))
-            _log.info(message)
-        self._commit()
-
     def _tick(self, interrupts: Interrupts) -> bool:
         """One round; returns whether there is another."""
-        self._take_commands()
+        self._orders.take()
         self._heed(interrupts)
         self._replies.collect()
-        self._fill()
+        self._giving.fill()
         if self._runs.has_launches:
             if not self._a.executor.runs_ahead or self._commit_due():
                 self._commit()
-            self._launch()
+            self._starting.launch()
         elif not self._runs.running and not self._replies.outstanding:
             if self._called_back() and not interrupts.count:
                 return True  # a callback may have given the study something to do
-            if self._finish(interrupts):
+            if self._finish.reached(interrupted=interrupts.count > 0):
                 return False
         if interrupts.polling(lambda: self._poll(interrupts)):
             self._runs.broken_off()
@@ -226,184 +245,20 @@ class Engine:
         with interrupts.engine_code(), self._lead.lock:
             if isinstance(signal, ExitedSignal) and signal.outcome is OutcomeKind.INTERRUPTED:
                 interrupts.by_trial()
-            self._runs.on_signal(signal)
+            self._hearing.on_signal(signal)
             if self._commit_due():
                 self._commit()
             if self._a.executor.runs_ahead:
-                self._take_commands()
-                self._heed_pause()
-
-    # --- giving work ---
-
-    def _fill(self) -> None:
-        fold = self._lead.fold
-        while fold.status is StudyStatus.RUNNING and not self._stopping and not self._guard():
-            waiting = self._lead.next_waiting()
-            if not self._runs.has_room(fold.spec.budget.jobs, None if waiting is None else waiting.number):
-                return
-            trial = waiting or self._promoted() or self._new_trial() or self._promoted_last()
-            if trial is None:
-                return
-            if not self._runs.has_room(fold.spec.budget.jobs, trial.number):
-                return  # promoted where it sits parked, and that device is busy: it waits for it
-            self._runs.begin(trial)
-
-    def _promoted_last(self) -> Trial | None:
-        """Whoever waited for others that will not come."""
-        if self._runs.running or self._replies.outstanding:
-            return None
-        return self._promoted(last=True)
-
-    def _promoted(self, *, last: bool = False) -> Trial | None:
-        promotion = self._a.scheduler.promote(last=last)
-        if promotion is None or promotion.trial not in self._lead.trials:
-            return None
-        self._lead.emit(
-            TrialResumed(
-                trial=promotion.trial,
-                to_step=promotion.to_step,
-                by=self._a.scheduler.name,
-                reason=promotion.reason,
-            )
-        )
-        return self._lead.trials[promotion.trial]
-
-    def _new_trial(self) -> Trial | None:
-        fold = self._lead.fold
-        if self._exhausted or not guards.trials_left(fold) or self._replies.outstanding:
-            return None
-        answer = self._a.searcher.suggest(fold.num_trials)
-        if isinstance(answer, Exhausted):
-            self._exhausted = answer.reason
-            return None
-        if isinstance(answer, NeedsReply):
-            self._replies.request(answer)
-            return None
-        return self._lead.trials[self._lead.suggested(answer, source=self._a.searcher.name)]
-
-    def _guard(self) -> str:
-        """Why no more trials may be suggested."""
-        fold = self._lead.fold
-        now = self._a.clock.now()
-        active_s = fold.active_before_s + (max(0.0, now - fold.led_since) if fold.led_since is not None else 0.0)
-        for guard in guards.GUARDS:
-            why = guard(fold, active_s)
-            if why:
-                return why
-        return ""
-
-    def _launch(self) -> None:
-        """Start what was begun; a disk too full for a trial's files is waited out, like a full store."""
-        try:
-            self._runs.launch()
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            if not self._no_space:
-                self._no_space = True
-                self._a.say(f"no space for a trial's files; nothing is lost, trying on ({error})")
-            Interrupts.pause(NO_SPACE_WAIT_S)
-            return
-        if self._no_space:
-            self._no_space = False
-            self._a.say("there is space again")
-
-    # --- being told ---
-
-    def _take_commands(self) -> None:
-        now = self._a.clock.monotonic()
-        if now < self._commands_due:
-            return
-        self._commands_due = now + COMMANDS_EVERY_S
-        try:
-            commands = self._a.store.pending_commands(self._lead.fold.spec.id)
-        except (StoreBusy, StoreFull) as error:
-            _log.debug("commands: %s", error)
-            return
-        for command in commands:
-            self._apply(command)
-
-    def _apply(self, command: Command) -> None:
-        try:
-            self.carry_out(command)
-        except control.REFUSALS as error:
-            _log.info("refused %s from %s: %s", command.kind, command.sender, error)
-
-    def carry_out(self, command: Command) -> dict[str, Any]:
-        """Carry a command out; for calls from this engine's own thread (a callback), which cannot wait for its loop.
-
-        Raises:
-            UserError, Conflict, NotFound: It was refused.
-        """
-        try:
-            result = control.apply(self._control, command)
-        finally:
-            self._commit()  # before the store is asked again, which would still call it pending
-        if command.kind is CommandKind.STOP:
-            self._stopping = "stopped by a person"
-        if command.kind in (CommandKind.SET_BUDGET, CommandKind.RESUME, CommandKind.ENQUEUE):
-            self._exhausted = ""
-        if command.kind is CommandKind.PAUSE:
-            self._a.say(f"paused; 'trialist resume {self._lead.fold.spec.name}' goes on")
-        if command.kind is CommandKind.RESUME:
-            self._yielded = False
-        return result
+                self._orders.take()
+                self._orders.heed_pause()
 
     def _heed(self, interrupts: Interrupts) -> None:
         """React to interrupts and to a paused study."""
-        if interrupts.count and not self._stopping:
-            self._stopping = "interrupted"
+        if interrupts.count and not self._course.stopping:
+            self._course.stopping = "interrupted"
         if interrupts.kills and self._runs.active:
             self._runs.kill_all(Leaving(Errand.YIELD, "engine", "interrupted"))
-        self._heed_pause()
-
-    def _heed_pause(self) -> None:
-        """A paused study's trials leave where they can go on later."""
-        if self._lead.fold.status is StudyStatus.PAUSED and not self._yielded:
-            self._yielded = True
-            self._runs.yield_checkpointed(Leaving(Errand.YIELD, "engine", "the study was paused"))
-
-    # --- ending ---
-
-    def _finish(self, interrupts: Interrupts) -> bool:
-        """Nothing runs and nothing can be started: whether that is the end, and what the study becomes."""
-        fold = self._lead.fold
-        if fold.status is StudyStatus.CANCELLED or interrupts.count:
-            if self._runs.active:  # parked ones
-                self._runs.kill_all(Leaving(Errand.YIELD, "engine", "interrupted"))
-                return False
-            if fold.status is StudyStatus.RUNNING:
-                self._lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.PAUSED, reason="interrupted"))
-            self._commit()
-            return True
-        if fold.status is StudyStatus.QUEUED:  # cancelled, and given more to do before the last trial had left
-            self._lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.RUNNING))
-            return False
-        if fold.status is StudyStatus.PAUSED and not self._stopping:
-            return False  # waits for somebody to resume it
-        if end_left(self._lead, self._runs, all_of_them=self._stopping or self._guard()):
-            return False
-        status, reason = self._verdict()
-        self._lead.emit(StudyStatusChanged(was=fold.status, status=status, reason=reason))
-        self._commit()
-        return True
-
-    def _verdict(self) -> tuple[StudyStatus, str]:
-        fold = self._lead.fold
-        left = self._lead.live()
-        if left and not self._stopping:
-            first = left[0]
-            what = "is paused" if first.status is TrialStatus.PAUSED else f"is still out ({first.worker})"
-            return StudyStatus.PAUSED, f"trial {first.number} {what}"
-        why = self._stopping or self._guard() or ("" if not guards.trials_left(fold) else self._exhausted)
-        return guards.final_status(fold, why, self._commonest_failure)
-
-    def _commonest_failure(self) -> str:
-        self._commit()
-        store, study_id = self._a.store, self._lead.fold.spec.id
-        page = self._patiently(lambda: store.trials(study_id, status=(TrialStatus.FAILED,), limit=500))
-        messages = Counter(trial.error.message for trial in page.trials if trial.error is not None)
-        return messages.most_common(1)[0][0] if messages else "no reason is known"
+        self._orders.heed_pause()
 
     # --- looking up ---
 
@@ -414,6 +269,10 @@ class Engine:
     def _patiently(self, read: Callable[[], R]) -> R:
         """What the store tells, however long it is away."""
         return self._publisher.patiently(self._lead, read)
+
+    def _failures(self) -> list[Trial]:
+        store, study_id = self._a.store, self._lead.fold.spec.id
+        return self._patiently(lambda: store.trials(study_id, status=(TrialStatus.FAILED,), limit=500)).trials
 
     def _find_trial(self, number: int) -> Trial:
         number = control.check_not_found(number)

@@ -6,15 +6,28 @@ and their trials wait again. Knows no executor: whatever ran is gone by now (a d
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 
-from trialist.core.events import AttemptEnded, Body, Event, LeaseLapsed, LeaseTaken, TrialSuggested
+from trialist.core.events import (
+    AttemptEnded,
+    Body,
+    BudgetChanged,
+    Event,
+    LeaseLapsed,
+    LeaseTaken,
+    Noted,
+    RunConfigured,
+    StudyStatusChanged,
+    TrialSuggested,
+)
 from trialist.core.fold import fold_trial
 from trialist.core.ports import Clock, Scheduler, Searcher, Store
-from trialist.core.records import Lease, OutcomeKind, Study, Trial
-from trialist.core.states import TrialStatus
+from trialist.core.records import Budget, Lease, OutcomeKind, Study, Trial
+from trialist.core.states import StudyStatus, TrialStatus
 from trialist.engine.lead import Batch, Lead
 
+_log = logging.getLogger("trialist")
 CLIENT = "client "
 """What ``worker`` begins with where a trial was asked for and runs outside the engine."""
 _PAGE = 2000
@@ -142,3 +155,27 @@ def settle_lost(lead: Lead) -> int:
             )
             lost += trial.status is TrialStatus.RUNNING
     return lost
+
+
+def begin_leading(lead: Lead, configured: RunConfigured | None, budget: Budget | None) -> None:
+    """Record that a process begins to lead: what it found lost, and what it says of the run where that is new.
+
+    Args:
+        lead: Taken up under a lease.
+        configured: What this run says of objective, executor and resources.
+        budget: What it says of the budget.
+    """
+    lost = settle_lost(lead)
+    fold = lead.fold
+    if configured is not None and configured != RunConfigured(
+        objective=fold.spec.objective, executor=fold.spec.executor, resources=fold.spec.resources
+    ):
+        lead.emit(configured)
+    if budget is not None and budget != fold.spec.budget:
+        lead.emit(BudgetChanged(budget=budget))
+    if fold.status is not StudyStatus.RUNNING:
+        lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.RUNNING, reason=""))
+    if lost:
+        message = f"took the study up again: {lost} running trial{'s' * (lost != 1)} start over"
+        lead.emit(Noted(message=message))
+        _log.info(message)

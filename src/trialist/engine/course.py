@@ -1,0 +1,38 @@
+"""How far a study still goes: what keeps its leader from starting more.
+
+State of one leading, shared by those who give work, take commands and find the end. Knows nothing of how trials run.
+"""
+
+from __future__ import annotations
+
+from trialist.core.ports import Clock
+from trialist.engine import guards
+from trialist.engine.lead import Lead
+
+
+class Course:
+    """Why there is no more to start, as far as it is known.
+
+    Args:
+        lead: The study.
+        clock: For the time budget.
+    """
+
+    def __init__(self, lead: Lead, clock: Clock) -> None:
+        self._lead = lead
+        self._clock = clock
+        self.stopping = ""
+        """Somebody stopped or interrupted the study: no trial starts any more."""
+        self.exhausted = ""
+        """The searcher has nothing left to suggest."""
+
+    def guard(self) -> str:
+        """Why no more trials may be suggested."""
+        fold = self._lead.fold
+        now = self._clock.now()
+        active_s = fold.active_before_s + (max(0.0, now - fold.led_since) if fold.led_since is not None else 0.0)
+        for guard in guards.GUARDS:
+            why = guard(fold, active_s)
+            if why:
+                return why
+        return ""

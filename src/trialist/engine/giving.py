@@ -1,0 +1,97 @@
+"""Giving work: waiting trials first, then promotions, then new suggestions, as long as there is room.
+
+Knows searcher and scheduler; what a given trial starts from is ``starting``.
+"""
+
+from __future__ import annotations
+
+from trialist.core.events import TrialResumed
+from trialist.core.ports import Scheduler, Searcher
+from trialist.core.records import Exhausted, NeedsReply, Trial
+from trialist.core.states import StudyStatus
+from trialist.engine import guards
+from trialist.engine.course import Course
+from trialist.engine.lead import Lead
+from trialist.engine.replies import Replies
+from trialist.engine.runs import Runs
+from trialist.engine.starting import Starting
+
+
+class Giving:
+    """Fills the places of a led study.
+
+    Args:
+        lead: The study.
+        runs: Says whether there is room.
+        starting: Begins trials.
+        searcher: Suggests.
+        scheduler: Promotes.
+        replies: What a searcher waits for.
+        course: Whether anything is to be started at all.
+    """
+
+    def __init__(
+        self,
+        *,
+        lead: Lead,
+        runs: Runs,
+        starting: Starting,
+        searcher: Searcher,
+        scheduler: Scheduler,
+        replies: Replies,
+        course: Course,
+    ) -> None:
+        self._lead = lead
+        self._runs = runs
+        self._starting = starting
+        self._searcher = searcher
+        self._scheduler = scheduler
+        self._replies = replies
+        self._course = course
+
+    def fill(self) -> None:
+        """Begin trials until there is no room or nothing to begin."""
+        fold = self._lead.fold
+        while fold.status is StudyStatus.RUNNING and not self._course.stopping and not self._course.guard():
+            waiting = self._lead.next_waiting()
+            if not self._runs.has_room(fold.spec.budget.jobs, None if waiting is None else waiting.number):
+                return
+            trial = waiting or self._promoted() or self._new_trial() or self._promoted_last()
+            if trial is None:
+                return
+            if not self._runs.has_room(fold.spec.budget.jobs, trial.number):
+                return  # promoted where it sits parked, and that device is busy: it waits for it
+            self._starting.begin(trial)
+
+    def _promoted_last(self) -> Trial | None:
+        """Whoever waited for others that will not come."""
+        if self._runs.running or self._replies.outstanding:
+            return None
+        return self._promoted(last=True)
+
+    def _promoted(self, *, last: bool = False) -> Trial | None:
+        promotion = self._scheduler.promote(last=last)
+        if promotion is None or promotion.trial not in self._lead.trials:
+            return None
+        self._lead.emit(
+            TrialResumed(
+                trial=promotion.trial,
+                to_step=promotion.to_step,
+                by=self._scheduler.name,
+                reason=promotion.reason,
+            )
+        )
+        return self._lead.trials[promotion.trial]
+
+    def _new_trial(self) -> Trial | None:
+        fold = self._lead.fold
+        if self._course.exhausted or not guards.trials_left(fold) or self._replies.outstanding:
+            return None
+        answer = self._searcher.suggest(fold.num_trials)
+        if isinstance(answer, Exhausted):
+            self._course.exhausted = answer.reason
+            return None
+        if isinstance(answer, NeedsReply):
+            self._replies.request(answer)
+            return None
+        return self._lead.trials[self._lead.suggested(answer, source=self._searcher.name)]
