@@ -19,6 +19,7 @@ from typing import Any
 
 from trialist.core.errors import ObjectiveError
 from trialist.runtime import protocol
+from trialist.runtime.context import TrialContext
 from trialist.runtime.objective import Ended, Objective, failed
 from trialist.runtime.process import channel_of, context_of
 
@@ -34,24 +35,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.path[:] = json.loads(path)
     channel = channel_of(os.environ)
     trial = context_of(os.environ, channel)
-    try:
-        ended = Objective(load(given.target), given.metric).run(trial)
-    except ObjectiveError as error:
-        ended = Ended(reason="not_started", message=str(error))
-    except Exception as error:  # noqa: BLE001 - whatever the import of the user's module raises
-        ended = failed(error)._replace(reason="not_started")
+    ended = outcome(lambda: load(given.target), given.metric, trial)
     sys.stdout.flush()
     if ended.metrics:
         channel.say({"op": "result", "metrics": protocol.encode_metrics(ended.metrics)})
+    if ended.reason is not None and ended.order is None:
+        print(ended.detail or ended.message, file=sys.stderr, flush=True)
+        channel.say({"op": "failed", "reason": ended.reason, "message": ended.message, "detail": ended.detail})
+    return exit_code(ended)
+
+
+def outcome(find: Callable[[], Callable[..., Any]], metrics: Sequence[str], trial: TrialContext) -> Ended:
+    """Find the function and run it as a trial; whatever either raises is in what is returned."""
+    try:
+        return Objective(find(), metrics).run(trial)
+    except ObjectiveError as error:
+        return Ended(reason="not_started", message=str(error))
+    except Exception as error:  # noqa: BLE001 - whatever the import of the user's module raises
+        return failed(error)._replace(reason="not_started")
+
+
+def exit_code(ended: Ended) -> int:
+    """What a process exits with whose function ended so."""
     if ended.order is not None:
         return protocol.EXIT_CODES[ended.order]
     if ended.interrupted:
         return 130
-    if ended.reason is None:
-        return 0
-    print(ended.detail or ended.message, file=sys.stderr, flush=True)
-    channel.say({"op": "failed", "reason": ended.reason, "message": ended.message, "detail": ended.detail})
-    return 1
+    return 0 if ended.reason is None else 1
 
 
 def load(target: str) -> Callable[..., Any]:

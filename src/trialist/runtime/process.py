@@ -89,6 +89,12 @@ class SocketChannel:
         self._connect()
         self._send(message)
 
+    def close(self) -> None:
+        """Hang up: the trial has ended, and its process goes on."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def _connect(self) -> None:
         if self._socket is not None and self._pid == os.getpid():
             return
@@ -159,6 +165,9 @@ class NoChannel:
 
     def say(self, message: Mapping[str, Any]) -> None:
         del message
+
+    def close(self) -> None:
+        """There is nothing to hang up."""
 
 
 def channel_of(environment: Mapping[str, str]) -> SocketChannel | NoChannel:
