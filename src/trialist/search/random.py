@@ -5,13 +5,14 @@ Bergstra and Bengio, "Random Search for Hyper-Parameter Optimization", JMLR 13, 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
 from trialist.core.events import Body, Event, TrialSuggested
 from trialist.core.options import Options
 from trialist.core.records import Exhausted, Metric, Suggestion, Trial
-from trialist.search.randomness import stable_rng
+from trialist.search.randomness import stable_rng, stable_seed
 from trialist.search.tried import Tried
 from trialist.space import SearchSpace
 
@@ -42,6 +43,8 @@ class RandomSearcher:
         Options("searcher 'random'", options).done()
         self._space = space
         self._seed = seed
+        self._rng = random.Random(0)
+        """Seeded anew for every suggestion, which is cheaper than a new one."""
         self._tried = Tried(space) if Tried.is_for(space) else None
         if self._tried is not None:
             self.reads = frozenset({TrialSuggested})
@@ -52,7 +55,8 @@ class RandomSearcher:
         Raises:
             SpaceError: The constraints leave nothing, or too little to find.
         """
-        rng = stable_rng("random", self._seed, number)
+        rng = self._rng
+        rng.seed(stable_seed("random", self._seed, number))
         if self._tried is None:
             return Suggestion(params=self._space.sample(rng))
         # The list is picked from with a generator of its own: whether it was known beforehand that all points were

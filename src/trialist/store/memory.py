@@ -409,8 +409,17 @@ def _end_attempt(kept: _Kept, at: float, body: AttemptEnded | TrialEnded, messag
     """An attempt ends once: a trial that ends between attempts leaves the last one as it was."""
     attempt = kept.attempts[body.trial].get(body.attempt)
     if attempt is not None and attempt.ended_at is None:
-        outcome = None if body.outcome is None else body.outcome.value
-        kept.attempts[body.trial][body.attempt] = replace(attempt, ended_at=at, outcome=outcome, message=message)
+        kept.attempts[body.trial][body.attempt] = Attempt(
+            trial=attempt.trial,
+            attempt=attempt.attempt,
+            from_step=attempt.from_step,
+            started_at=attempt.started_at,
+            ended_at=at,
+            outcome=None if body.outcome is None else body.outcome.value,
+            message=message,
+            worker=attempt.worker,
+            devices=attempt.devices,
+        )
 
 
 def _answer(kept: _Kept, command_id: int, status: CommandStatus, **fate: Any) -> None:
