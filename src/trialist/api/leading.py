@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from trialist.api.assembling import make_scheduler, make_searcher
 from trialist.api.steering import leading_here
+from trialist.core import faults
 from trialist.core.errors import NotFound, StudyLed
 from trialist.core.events import RunConfigured
 from trialist.core.ports import Clock, Executor, Replier, Sink, Store
@@ -53,9 +54,11 @@ def lead_study(store: Store, study: Study, space: SearchSpace, request: LeadRequ
         except StudyLed as error:
             raise StudyLed(study.name, error.holder) from None
         try:
+            faults.point("engine.leased")
             for sink in request.sinks:
                 if isinstance(sink, Follower):
                     catch_up(sink, store, study.id)  # what a crash kept from its file
+            faults.point("engine.caught_up")
             engine = _engine(store, lease, space, request, clock)
             with leading_here(study.id, engine.carry_out):
                 return engine.run()

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from trialist.core import faults
 from trialist.core.events import StudyStatusChanged, TrialEnded
 from trialist.core.records import Trial
 from trialist.core.states import StudyStatus, TrialStatus
@@ -66,7 +67,9 @@ class Finish:
             return False
         status, reason = self._verdict()
         self._lead.emit(StudyStatusChanged(was=fold.status, status=status, reason=reason))
+        faults.point("engine.end.emitted")
         self._commit()
+        faults.point("engine.end.committed")
         return True
 
     def _verdict(self) -> tuple[StudyStatus, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
+from trialist.core import faults
 from trialist.core.events import Checkpointed, CheckpointFreed
 from trialist.core.records import Checkpoint, Trial
 from trialist.engine.lead import Lead
@@ -97,7 +98,9 @@ class CheckpointKeeper:
         """Remove the files of what was freed; call after a commit."""
         doomed, self._doomed = self._doomed, []
         for path in doomed:
+            faults.point("engine.files.before")
             self._remove(path)
+            faults.point("engine.files.after")
 
     def _free(self, checkpoint: str, files: bool = True) -> None:
         row = self._rows.pop(checkpoint)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from trialist.core import faults
 from trialist.core.errors import InternalError
 from trialist.core.events import Body, CheckpointFreed, Event, TrialSuggested
 from trialist.core.fold import StudyFold, fold_trial
@@ -178,7 +179,9 @@ class Lead:
                 new_trials=[self.trials[number] for number in sorted(self._new)],
                 changed_trials=[self.trials[number] for number in sorted(self._changed)],
             )
+            faults.point("engine.commit.before")
             self.store.commit(self.lease, commit)
+            faults.point("engine.commit.after")
             numbers = {event.trial for event in events}
             touched = {n: self.trials[n] for n in numbers if n is not None and n in self.trials}
             for number, trial in touched.items():

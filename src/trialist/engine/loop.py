@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from trialist.core import faults
 from trialist.core.errors import LeaseLost, StoreError, TrialistError
 from trialist.core.events import StudyStatusChanged
 from trialist.core.ports import ExitedSignal, Signal
@@ -146,7 +147,9 @@ class Engine:
             StoreError: The store was away for longer than ``STORE_PATIENCE_S``.
         """
         begin_leading(self._lead, self._a.configured, self._a.budget)
+        faults.point("engine.settled")
         self._commit()
+        faults.point("engine.opened")
         heartbeat = Heartbeat(self._a.store, self._lease, self._lead, self._a.executor.wake)
         interrupts = Interrupts(self._a.say, self._a.executor)
         fenced = False
@@ -245,7 +248,9 @@ class Engine:
         with interrupts.engine_code(), self._lead.lock:
             if isinstance(signal, ExitedSignal) and signal.outcome is OutcomeKind.INTERRUPTED:
                 interrupts.by_trial()
+            faults.point("engine.signal.before")
             self._hearing.on_signal(signal)
+            faults.point("engine.signal.after")
             if self._commit_due():
                 self._commit()
             if self._a.executor.runs_ahead:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from trialist.core import faults
 from trialist.core.errors import StoreBusy, StoreFull
 from trialist.core.ports import Clock, Store
 from trialist.core.records import Command, CommandKind
@@ -90,6 +91,7 @@ class Orders:
         try:
             result = control.apply(self._context, command)
         finally:
+            faults.point("engine.command.applied")
             self._commit()  # before the store is asked again, which would still call it pending
         if command.kind is CommandKind.STOP:
             self._course.stopping = "stopped by a person"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from trialist.core import faults
 from trialist.core.errors import StoreBusy, StoreFull
 from trialist.core.events import Noted, TrialEnded
 from trialist.core.records import Trial
@@ -77,7 +78,9 @@ class Publisher:
         self._ended += [batch.trials[e.body.trial] for e in batch.events if isinstance(e.body, TrialEnded)]
         for sink in list(self._sinks):
             try:
+                faults.point("engine.sinks.before")
                 sink.write(batch.events, batch.trials)
+                faults.point("engine.sinks.after")
             except Exception as error:  # noqa: BLE001  a sink can never fail a study
                 self._sinks.remove(sink)
                 self._a.say(f"{type(sink).__name__} is switched off: {error}")
@@ -88,7 +91,9 @@ class Publisher:
             ended, self._ended = self._ended, []
         if self._a.on_end is not None:
             for trial in ended:
+                faults.point("engine.callback.before")
                 self._a.on_end(trial)
+                faults.point("engine.callback.after")
 
     def close(self) -> None:
         """Close all sinks, those that were switched off too."""

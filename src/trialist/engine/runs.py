@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from trialist.core import faults
 from trialist.core.errors import InternalError
 from trialist.core.events import TrialEnded
 from trialist.core.ports import Executor, ExitedSignal
@@ -79,7 +80,9 @@ class Runs:
             OSError: No space for a trial's files; it and the following ones are handed over by the next call.
         """
         while self._launches:
+            faults.point("engine.launch.before")
             self._executor.start(self._launches[0])
+            faults.point("engine.launch.after")
             del self._launches[0]
 
     def park(self, number: int) -> None:

@@ -19,6 +19,7 @@ from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from trialist.core import faults
 from trialist.core.errors import TrialistError
 from trialist.core.ports import (
     CheckpointedSignal,
@@ -93,6 +94,7 @@ class CommandExecutor:
         self._count += 1
         token = f"{self._mark}-{self._count}-{segment.trial}-{segment.attempt}"
         try:
+            faults.point("executor.start")
             launch = self._prepare(segment)
             for log in (launch.stdout, launch.stderr):
                 if log is not None:

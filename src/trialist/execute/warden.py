@@ -22,6 +22,7 @@ import sys
 import time
 from typing import Any
 
+from trialist.core import faults
 from trialist.execute.attempts import Attempt, Output
 from trialist.execute.connections import Connection
 from trialist.execute.processes import become_subreaper, die_with_parent, kill_all, living
@@ -195,11 +196,13 @@ class Warden:
             return
         attempt = Attempt(order, self.tell)
         try:
+            faults.point("warden.spawn.before")
             attempt.spawn(self._base, self._tie)
         except (OSError, ValueError, LookupError) as error:
             told = [getattr(error, "errno", None), getattr(error, "filename", None), str(error)]
             self.tell({"op": "exited", "id": attempt.id, "not_started": told})
             return
+        faults.point("warden.spawn.after")
         self._attempts[attempt.id] = attempt
         self._tokens[attempt.token] = attempt
         for output in attempt.outputs:
@@ -269,6 +272,7 @@ class Warden:
             if output.reader in self._trials.get_map():
                 self._trials.unregister(output.reader)
         del self._attempts[attempt.id], self._tokens[attempt.token]
+        faults.point("warden.exited")
         attempt.finish()
 
     def _wait_s(self) -> float:
@@ -297,6 +301,7 @@ def main() -> None:
     """``warden.main()`` with the descriptor, the directory and the engine's pid as arguments."""
     descriptor, folder, engine_pid = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     address = f"{folder}/s"
+    faults.play("warden")
     become_subreaper()
     gc.freeze()  # what is loaded stays: forked children copy less
     Warden(socket.socket(fileno=descriptor), address, engine_pid).run()

@@ -17,6 +17,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from trialist.core import faults
 from trialist.core.errors import ObjectiveError
 from trialist.runtime import protocol
 from trialist.runtime.context import TrialContext
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.stdout.flush()
     if ended.metrics:
         channel.say({"op": "result", "metrics": protocol.encode_metrics(ended.metrics)})
+        faults.point("trial.result.sent")
     if ended.reason is not None and ended.order is None:
         print(ended.detail or ended.message, file=sys.stderr, flush=True)
         channel.say({"op": "failed", "reason": ended.reason, "message": ended.message, "detail": ended.detail})

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from trialist.core import faults
+
 _TEMPORARY = ".tmp-"
 
 
@@ -36,12 +38,15 @@ def save_checkpoint(root: Path, step: int, attempt: int, write: Callable[[Path],
     temporary.mkdir()
     try:
         write(temporary)
+        faults.point("trial.checkpoint.written")
         num_bytes = _flush(temporary)
+        faults.point("trial.checkpoint.synced")
         path = _claim(root, step, temporary)
     except BaseException:
         remove_tree(temporary)
         raise
     _sync(root)
+    faults.point("trial.checkpoint.renamed")
     return Saved(path, num_bytes)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from trialist.core import faults
 from trialist.core.errors import ObjectiveError
 from trialist.runtime.checkpoints import save_checkpoint
 from trialist.runtime.protocol import EXIT_CODES, MAX_STEP, Order
@@ -167,6 +168,7 @@ class TrialContext:
         saved = save_checkpoint(self.dir / "checkpoints", step, self.attempt, write)
         with self._own_lock():
             self._channel.checkpointed(step, str(saved.path), saved.num_bytes)
+            faults.point("trial.checkpoint.told")
         return saved.path
 
     def _own_lock(self) -> threading.RLock:

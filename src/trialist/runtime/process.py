@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trialist.core import faults
 from trialist.core.errors import ObjectiveError
 from trialist.runtime.context import TrialContext
 from trialist.runtime.protocol import (
@@ -72,6 +73,7 @@ class SocketChannel:
         if target is not None:
             message["target"] = target
         self._send(message)
+        faults.point("trial.report.sent")
         if wait:
             while not self._read(wait=True):
                 pass

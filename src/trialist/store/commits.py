@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trialist.core import faults
 from trialist.core.errors import InternalError
 from trialist.core.events import (
     AttemptEnded,
@@ -120,11 +121,14 @@ class Batch:
             raise InternalError(
                 f"of the trials {numbers}, at least one has ended or is not there: nothing may change it."
             )
+        faults.point("store.commit.trials")
         _many(cursor, sql(statements.insert_event), self._events)
+        faults.point("store.commit.events")
         begun = [(self._sid, *key, start, ending) for key, (start, ending) in self._attempts.items()]
         _many(cursor, sql(statements.insert_attempt), begun)
         _many(cursor, sql(statements.end_attempt), self._endings)
         self._write_reports(cursor, sql)
+        faults.point("store.commit.reports")
         _many(cursor, sql(statements.insert_checkpoint), self._checkpoints)
         _many(cursor, sql(statements.delete_checkpoint), self._freed)
         _many(cursor, sql(statements.answer_command), self._answers)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakSet, WeakValueDictionary
 
+from trialist.core import faults
 from trialist.core.errors import StoreBusy, StoreError
 from trialist.store.backend import Backend, Connection, Cursor
 
@@ -87,11 +88,14 @@ class Connections:
         cursor = self._writer.cursor()
         cursor.execute(self._backend.begin_write)
         try:
+            faults.point("store.write.begun")
             yield cursor
+            faults.point("store.write.before")
             cursor.execute("COMMIT")
         except BaseException:
             self._roll_back(cursor)
             raise
+        faults.point("store.write.after")
 
     def _roll_back(self, cursor: Cursor) -> None:
         """End a failed transaction. A full disk or a lost server may have ended it already: then start anew."""

@@ -7,6 +7,7 @@ named. Upgrading is ``store.upgrade``'s.
 from __future__ import annotations
 
 from trialist._version import __version__
+from trialist.core import faults
 from trialist.core.errors import SchemaMismatch, StoreError
 from trialist.store.backend import Backend, Connection
 from trialist.store.schema import SCHEMA_VERSION, create_statements, version
@@ -42,6 +43,7 @@ def _create(backend: Backend, connection: Connection) -> None:
         # Another process may have been here since we looked.
         if not backend.tables(connection):
             for statement in create_statements(backend.dialect):
+                faults.point("store.schema.statement")
                 cursor.execute(statement)
         cursor.execute("COMMIT")
     except BaseException:

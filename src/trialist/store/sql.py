@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from typing import NamedTuple
 
+from trialist.core import faults
 from trialist.core.errors import Conflict, InternalError, LeaseLost, NotFound, StudyExists, StudyLed
 from trialist.core.events import Event, StudyCreated
 from trialist.core.ports import Commit
@@ -68,6 +69,7 @@ class SqlStore(Reading):
                     raise InternalError(f"study id {spec.id} was given twice.")
                 raise StudyExists(spec.name, self.url)
             sid = self._run(cursor, statements.sid_of, id=spec.id).fetchone()[0]
+            faults.point("store.create.between")
             self._run(cursor, statements.insert_spec, sid=sid, spec=rows.spec_text(spec))
             made = {"seq": 1, "at": event.at, "kind": event.kind, "body": rows.event_body(event)}
             self._run(cursor, statements.insert_event, sid=sid, **made)
@@ -79,6 +81,7 @@ class SqlStore(Reading):
             self._refuse_led(cursor, sid)
             self._run(cursor, statements.delete_study, sid_=sid)
         self._sids.pop(study_id, None)
+        faults.point("store.delete.study")
         self._clear_remains()
 
     def _clear_remains(self) -> None:
@@ -97,6 +100,7 @@ class SqlStore(Reading):
                         more = bound is not None
                         at = {"bound": bound[0]} if more else {}
                         self._run(cursor, statements.delete_up_to, table, more, sid_=sid, **at)
+                    faults.point("store.delete.piece")
 
     def _next_deleted(self, after: int) -> int | None:
         """The next ``sid`` that has events and is no study's."""
@@ -122,6 +126,7 @@ class SqlStore(Reading):
                 boot_until=taken.boot_until,
                 wall_until=taken.wall_until,
             )
+        faults.point("store.lease.taken")
         return Lease(study_id=study_id, epoch=taken.epoch, holder=holder, ttl_s=ttl_s)
 
     def renew_lease(self, lease: Lease) -> None:
@@ -133,12 +138,14 @@ class SqlStore(Reading):
             if cursor.rowcount != 1:
                 found = self._led(cursor, sid, lock=False)
                 raise LeaseLost(lease.study_id if found is None else found.name, lease.epoch)
+        faults.point("store.lease.renewed")
 
     def release_lease(self, lease: Lease) -> None:
         with self._connections.write() as cursor:
             row = self._run(cursor, statements.sid_of, id=lease.study_id).fetchone()
             if row is not None:
                 self._run(cursor, statements.release_lease, sid_=row[0], epoch_=lease.epoch)
+        faults.point("store.lease.released")
 
     def leader(self, study_id: str) -> Holder | None:
         sid = self._sid(study_id)
@@ -165,6 +172,7 @@ class SqlStore(Reading):
                 self._run(cursor, statements.update_study, True, epoch_=lease.epoch, **row)
             if cursor.rowcount != 1:
                 self._explain(cursor, sid, lease, commit)
+            faults.point("store.commit.fenced")
             batch.write(cursor, self._sql)
 
     def _sid_to_write(self, cursor: Cursor, lease: Lease | None, study_id: str, name: str) -> int:
@@ -226,4 +234,5 @@ class SqlStore(Reading):
             )
             values = {"key": stored.key, "status": stored.status.value, "request": rows.command_request(stored)}
             self._run(cursor, statements.insert_command, sid=sid, id=stored.id, answer=None, **values)
-            return stored
+        faults.point("store.command.sent")
+        return stored

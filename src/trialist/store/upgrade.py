@@ -21,6 +21,7 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
+from trialist.core import faults
 from trialist.core.errors import StoreError
 from trialist.store import rows
 from trialist.store.database import check_version, schema_of
@@ -59,7 +60,9 @@ def upgrade(url: str, *, timeout_s: float = 30.0) -> Upgraded:
             with _alone(raw) as connection:
                 _refuse_led(backend, connection)
                 backup = back_up(backend, was)
+                faults.point("store.upgrade.backed_up")
                 run_scripts(connection)
+                faults.point("store.upgrade.migrated")
             backend.settle(raw)
             return Upgraded(was, SCHEMA_VERSION, backup)
     except DBAPIError as error:
@@ -116,6 +119,7 @@ def back_up(backend: SqliteBackend, was: str) -> Path:
             source.backup(copy)
         partial.chmod(path.stat().st_mode & 0o777)
         _sync(partial)
+        faults.point("store.upgrade.partial")
         partial.replace(target)
         _sync(path.parent)
     except OSError as error:

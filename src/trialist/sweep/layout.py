@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from trialist.core import faults
 from trialist.core.errors import ConfigError
 from trialist.sweep.names import prefix_problem
 
@@ -155,6 +156,7 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[str]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        faults.point("export.written")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

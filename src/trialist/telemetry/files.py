@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from trialist.core import faults
+
 _BLOCK = 1 << 16
 
 
@@ -44,8 +46,10 @@ class GrowingFile:
     def _write_all(self, offset: int, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            done = os.pwrite(self._fd, view, offset)
+            done = os.pwrite(self._fd, faults.short("sinks.torn", view), offset)
             view, offset = view[done:], offset + done
+            if view:
+                faults.point("sinks.torn")
 
     def append(self, data: bytes) -> None:
         """Add to the end; as ``write_at``."""
