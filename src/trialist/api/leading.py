@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import NamedTuple
 from trialist.api.assembling import make_scheduler, make_searcher
 from trialist.api.steering import leading_here
 from trialist.core import faults
-from trialist.core.errors import NotFound, StudyLed
+from trialist.core.errors import ConfigError, NotFound, StudyLed
 from trialist.core.events import RunConfigured
 from trialist.core.ports import Clock, Executor, Replier, Sink, Store
 from trialist.core.records import Budget, Lease, Study, Trial
@@ -24,6 +26,8 @@ from trialist.telemetry.follow import Follower, catch_up
 
 LEASE_TTL_S = 30.0
 """How long a leader may be silent before another process may take over; a dead one on this machine is known at once."""
+ENV_LEASE_S = "TRIALIST_LEASE_S"
+"""Stands in for ``LEASE_TTL_S`` where a call does not say; the same for all leaders of a study, or the shorter ones lose."""
 
 
 class LeadRequest(NamedTuple):
@@ -38,6 +42,30 @@ class LeadRequest(NamedTuple):
     on_end: Callable[[Trial], None] | None
     replier: Replier | None
     say: Callable[[str], None] | None
+    lease_s: float | None = None
+
+
+def lease_seconds(given: float | None = None) -> float:
+    """How long a lease runs: what a call says, else what ``TRIALIST_LEASE_S`` says, else ``LEASE_TTL_S``.
+
+    Raises:
+        ConfigError: It is no number of seconds above 0.
+    """
+    if given is not None:
+        return _checked_seconds(given, "lease_s")
+    text = os.environ.get(ENV_LEASE_S, "").strip()
+    if not text:
+        return LEASE_TTL_S
+    try:
+        return _checked_seconds(float(text), ENV_LEASE_S)
+    except ValueError:
+        raise ConfigError(f"must be a number of seconds, such as 30, not '{text}'", path=ENV_LEASE_S) from None
+
+
+def _checked_seconds(seconds: float, what: str) -> float:
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ConfigError(f"must be a number of seconds above 0, not {seconds:g}", path=what)
+    return float(seconds)
 
 
 def lead_study(store: Store, study: Study, space: SearchSpace, request: LeadRequest, clock: Clock) -> RunEnd:
@@ -49,8 +77,9 @@ def lead_study(store: Store, study: Study, space: SearchSpace, request: LeadRequ
     try:
         if request.budget is not None:
             check_budget(request.budget)
+        lease_s = lease_seconds(request.lease_s)
         try:
-            lease = store.take_lease(study.id, holder(), LEASE_TTL_S)
+            lease = store.take_lease(study.id, holder(), lease_s)
         except StudyLed as error:
             raise StudyLed(study.name, error.holder) from None
         try:

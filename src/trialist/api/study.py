@@ -259,6 +259,7 @@ class Study:
         on_end: Callable[[Trial], None] | None = None,
         replier: Replier | None = None,
         say: Callable[[str], None] | None = None,
+        lease_s: float | None = None,
     ) -> RunEnd:
         """Lead the study in this process until it ends or is interrupted: what front doors call.
 
@@ -272,6 +273,8 @@ class Study:
             on_end: Called with each ended trial, after its commit.
             replier: Performs the requests of searchers that ask for replies.
             say: Tells the person at the terminal something.
+            lease_s: How many seconds this process may be silent before another one may take over; ``None``: what
+                ``TRIALIST_LEASE_S`` says, else 30.
 
         Raises:
             StudyLed, LeaseLost, StoreError
@@ -280,7 +283,7 @@ class Study:
             self.store,
             self.row,
             self.space,
-            LeadRequest(executor, run_dir, sinks, budget, configured, timeout_s, on_end, replier, say),
+            LeadRequest(executor, run_dir, sinks, budget, configured, timeout_s, on_end, replier, say, lease_s),
             self._clock,
         )
 
