@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, get_args
 
+from trialist.core.quick import quick
 from trialist.core.records import (
     Budget,
     Failure,
@@ -63,6 +64,7 @@ class RunConfigured:
     resources: Mapping[str, float] = field(default_factory=dict)
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialSuggested:
     """A trial came into being; its params never change from here on."""
@@ -80,6 +82,7 @@ class TrialSuggested:
     to_step: int | None = None
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptStarted:
     """``waiting`` or ``paused`` → ``running``: a segment was given to an executor."""
@@ -108,6 +111,7 @@ class AttemptContinued:
     by: str = ""
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reported:
     """Metrics at a step; the same step reported again carries the union of both."""
@@ -186,6 +190,7 @@ class AttemptEnded:
     """When it was last known to run, where its engine died: it computed no longer than that. ``None``: until now."""
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialEnded:
     """A trial reached a terminal status; its running attempt, if any, ended with it."""

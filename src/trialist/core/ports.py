@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from trialist.core.events import Body, Event
+from trialist.core.quick import quick
 from trialist.core.records import (
     Attempt,
     AttemptKey,
@@ -128,6 +129,7 @@ class Scheduler(Protocol):
 # --- running ---------------------------------------------------------------------------------------------------------
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportedSignal:
     """A trial reported. It does not wait, unless ``Parked`` follows."""
@@ -155,6 +157,7 @@ class CheckpointedSignal:
     num_bytes: int
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExitedSignal:
     """An attempt ended; nothing of it runs any more, and no further signal of it comes."""
@@ -257,6 +260,7 @@ Replier = Callable[[Mapping[str, Any]], Reply]
 # --- remembering -----------------------------------------------------------------------------------------------------
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commit:
     """What one commit writes: events, and the rows they add up to.

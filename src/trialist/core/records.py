@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from trialist.core.quick import quick
 from trialist.core.states import StudyStatus, TrialStatus
 
 Params = Mapping[str, Any]
@@ -99,6 +100,7 @@ class StudySpec:
     """Version of Trialist that made it."""
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Study:
     """A study's row: its spec and what its events add up to (``core.fold``)."""
@@ -162,6 +164,7 @@ class WarmStartFrom:
     what: WarmStart = WarmStart.WEIGHTS
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Suggestion:
     """Params to try: a fresh start, a PBT exploit, a clone or a code change are all this one record."""
@@ -267,6 +270,7 @@ class Failure:
     """What the process exited with, where it exited by itself."""
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
     """A trial's row: what its events add up to (``core.fold``)."""
@@ -316,6 +320,7 @@ class Trial:
     """Time spent running, over all attempts."""
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
     """One go at a trial, as the store keeps it."""
@@ -332,6 +337,7 @@ class Attempt:
     devices: tuple[str, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
     """Metrics of one trial at one step."""
@@ -385,6 +391,7 @@ class Resident:
 State = Fresh | FromCheckpoint | Resident
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
     """The only unit of work an executor gets: a trial, from a step, to a step, from a state."""
@@ -412,6 +419,7 @@ class Segment:
         return AttemptKey(trial=self.trial, attempt=self.attempt)
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class AttemptKey:
     """Names a running attempt towards an executor."""
