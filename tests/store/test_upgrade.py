@@ -24,8 +24,8 @@ NEXT = """
 import os, signal
 import sqlalchemy as sa
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 def upgrade():
     op.add_column("studies", sa.Column("colour", sa.Text()))
     op.execute("UPDATE studies SET colour = 'blue'")
@@ -72,10 +72,10 @@ def next_schema(tmp_path, monkeypatch):
         versions.mkdir(parents=True)
         for script in (upgrade_module.SCRIPTS / "versions").glob("0*.py"):
             (versions / script.name).write_text(script.read_text())
-        (versions / "0002_next.py").write_text(NEXT.format(then=then))
+        (versions / "0003_next.py").write_text(NEXT.format(then=then))
         monkeypatch.setattr(upgrade_module, "SCRIPTS", tmp_path / "migrations")
         for module in (upgrade_module, database):
-            monkeypatch.setattr(module, "SCHEMA_VERSION", "0002")
+            monkeypatch.setattr(module, "SCHEMA_VERSION", "0003")
 
     return install
 
@@ -86,7 +86,7 @@ def test_an_old_store_is_upgraded_after_a_backup(old, next_schema):
     with pytest.raises(SchemaMismatch, match=r"trialist db upgrade .*a\.db"):
         SqlStore(url)
     done = upgrade(url)
-    assert (done.was, done.now) == ("0001", "0002")
+    assert (done.was, done.now) == ("0002", "0003")
     assert "colour" not in schema(done.backup)["table", "studies"]
     assert done.backup.stat().st_mode == old.stat().st_mode
     store = SqlStore(url)
@@ -106,7 +106,7 @@ def test_a_failed_upgrade_changes_nothing(old, next_schema, then):
         upgrade(f"sqlite:///{old}")
     assert schema(old) == before
     with closing(sqlite3.connect(old)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
 
 
 def test_a_killed_upgrade_changes_nothing(old, next_schema):
@@ -115,7 +115,7 @@ def test_a_killed_upgrade_changes_nothing(old, next_schema):
     code = (
         "from pathlib import Path; from trialist.store import upgrade, database\n"
         f"upgrade.SCRIPTS = Path({str(upgrade_module.SCRIPTS)!r})\n"
-        "upgrade.SCHEMA_VERSION = database.SCHEMA_VERSION = '0002'\n"
+        "upgrade.SCHEMA_VERSION = database.SCHEMA_VERSION = '0003'\n"
         f"upgrade.upgrade('sqlite:///{old}')\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL

@@ -21,6 +21,7 @@ from trialist.core.records import (
     Spec,
     StudySpec,
     WarmStartFrom,
+    WorkOrder,
 )
 from trialist.core.states import StudyStatus, TrialStatus
 
@@ -62,6 +63,26 @@ class RunConfigured:
     objective: Mapping[str, Any] | None
     executor: Spec
     resources: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudySubmitted:
+    """Handed to workers: from now on they lead it whenever it is queued, or whoever leads it dies."""
+
+    order: WorkOrder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyWithdrawn:
+    """Taken back from workers: a person leads it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyClaimed:
+    """A worker took it, and is about to lead it."""
+
+    worker: str
+    epoch: int
 
 
 @quick
@@ -257,6 +278,9 @@ Body = (
     | StudyStatusChanged
     | BudgetChanged
     | RunConfigured
+    | StudySubmitted
+    | StudyWithdrawn
+    | StudyClaimed
     | TrialSuggested
     | AttemptStarted
     | AttemptContinued

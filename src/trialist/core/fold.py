@@ -14,22 +14,28 @@ from trialist.core.events import (
     AttemptContinued,
     AttemptEnded,
     AttemptStarted,
+    Body,
     BudgetChanged,
     Checkpointed,
+    CommandApplied,
+    Decided,
     Event,
     LeaseLapsed,
     LeaseTaken,
     Reported,
     RunConfigured,
+    StudyClaimed,
     StudyCreated,
     StudyStatusChanged,
+    StudySubmitted,
+    StudyWithdrawn,
     TrialEnded,
     TrialPaused,
     TrialResumed,
     TrialSuggested,
 )
 from trialist.core.quick import changer
-from trialist.core.records import Metric, Study, StudySpec, Trial
+from trialist.core.records import PERSON, Budget, CommandKind, Metric, Study, StudySpec, Trial
 from trialist.core.states import StudyStatus, TrialStatus, check_study, check_trial
 
 
@@ -78,6 +84,7 @@ def fold_trial(trial: Trial | None, event: Event, metric_names: tuple[str, ...] 
                 value=body.metrics.get(metric_names[0]) if metric_names else None,
                 parked=False,
                 paused_by="",
+                ordered="",
                 reason="",
                 worker=body.worker,
                 run_dir=body.run_dir,
@@ -117,6 +124,7 @@ def fold_trial(trial: Trial | None, event: Event, metric_names: tuple[str, ...] 
                 **_at_rest(trial, event.at if body.until is None else body.until),
                 status=body.status,
                 parked=False,
+                ordered="",
                 paused_by=body.by if body.status is TrialStatus.PAUSED else "",
                 reason=body.message,
             )
@@ -127,6 +135,7 @@ def fold_trial(trial: Trial | None, event: Event, metric_names: tuple[str, ...] 
                 **_at_rest(trial, event.at),
                 status=body.status,
                 parked=False,
+                ordered="",
                 paused_by="",
                 step=body.step,
                 metrics=body.metrics,
@@ -137,6 +146,9 @@ def fold_trial(trial: Trial | None, event: Event, metric_names: tuple[str, ...] 
             )
         case Checkpointed():
             return _changed(trial, checkpoint=body.checkpoint, checkpoint_step=body.step)
+        case Decided() if body.by == PERSON and (trial.status is TrialStatus.RUNNING or trial.parked):
+            if trial.ordered != "cancel":  # which nothing undoes
+                return _changed(trial, ordered=body.decision, reason=body.reason)
     # What else happens around a trial leaves its row as it is: a freed checkpoint concerns the checkpoint's row alone.
     return trial
 
@@ -172,6 +184,10 @@ class StudyFold:
         self.active_s = study.active_s
         self.led_since = study.led_since
         self.active_before_s = study.active_before_s
+        self.stopping = study.stopping
+        self.submitted_at = study.submitted_at
+        self.worker = study.worker
+        self.claims = study.claims
 
     @property
     def metric(self) -> Metric | None:
@@ -184,11 +200,13 @@ class StudyFold:
 
     def add(self, event: Event, was: Trial | None, now: Trial | None) -> None:
         """Account for an event; ``was`` and ``now`` are the rows of its trial before and after, where it has one."""
-        if self.led_since is not None and not isinstance(event.body, LeaseTaken | LeaseLapsed):
+        if self.led_since is not None and not isinstance(event.body, _UNLED):
             self.active_s = self.active_before_s + max(0.0, event.at - self.led_since)
         if now is not None and (was is None or was.status is not now.status):
             self._count(was, now)
         body = event.body
+        if self.claims and _got_somewhere(body, was):
+            self.claims = 0
         match body:
             case TrialSuggested():
                 self.num_trials = max(self.num_trials, body.trial + 1)
@@ -199,17 +217,31 @@ class StudyFold:
                 if body.status is StudyStatus.RUNNING and self.started_at is None:
                     self.started_at = event.at
                 if body.status is not StudyStatus.RUNNING:
-                    self.led_since = None
+                    self.led_since, self.worker, self.claims = None, "", 0
                 elif self.led_since is None and body.was is StudyStatus.PAUSED:
                     # Its leader waited; whoever asks for a trial without leading does not come from here.
                     self.active_before_s, self.led_since = self.active_s, event.at
                 self.ended_at = event.at if body.status.is_ended else None
+                if body.status.is_ended:
+                    self.stopping = ""
+            case CommandApplied():
+                self._commanded(body)
             case BudgetChanged():
+                if _gives_more(self.spec.budget, body.budget):
+                    self.stopping = ""
                 self.spec = replace(self.spec, budget=body.budget)
             case RunConfigured():
                 self.spec = replace(
                     self.spec, objective=body.objective, executor=body.executor, resources=body.resources
                 )
+            case StudySubmitted():
+                self.spec = replace(self.spec, order=body.order)
+                self.submitted_at, self.claims = event.at, 0
+            case StudyWithdrawn():
+                self.spec = replace(self.spec, order=None)
+                self.submitted_at, self.worker, self.claims = None, "", 0
+            case StudyClaimed():
+                self.worker, self.claims = body.worker, self.claims + 1
             case LeaseTaken():
                 self.active_before_s, self.led_since = self.active_s, event.at
             case LeaseLapsed():
@@ -217,6 +249,13 @@ class StudyFold:
             case StudyCreated():
                 self.spec = body.spec
         self.seq = event.seq  # last: an event that does not fit leaves no gap
+
+    def _commanded(self, body: CommandApplied) -> None:
+        """A person's stop holds until the study has ended, whoever leads it, or until a person says otherwise."""
+        if body.command_kind == CommandKind.STOP and not self.status.is_ended:
+            self.stopping = "stopped by a person"
+        elif body.command_kind == CommandKind.RESUME:
+            self.stopping = ""
 
     def _count(self, was: Trial | None, now: Trial) -> None:
         if was is not None:
@@ -245,9 +284,33 @@ class StudyFold:
             active_s=self.active_s,
             led_since=self.led_since,
             active_before_s=self.active_before_s,
+            stopping=self.stopping,
+            submitted_at=self.submitted_at,
+            worker=self.worker,
+            claims=self.claims,
         )
+
+
+_UNLED = LeaseTaken | LeaseLapsed | StudyClaimed
+"""What happens after a time in which nobody led."""
+
+
+def _got_somewhere(body: Body, was: Trial | None) -> bool:
+    """Whether a study is further than before, also if its leader dies in the next moment."""
+    if isinstance(body, Checkpointed):
+        return was is None or was.checkpoint_step is None or body.step > was.checkpoint_step
+    return isinstance(body, TrialEnded)
 
 
 def _finite(metric: Metric, trial: Trial) -> bool:
     worst = float("inf") if metric.mode == "min" else float("-inf")
     return trial.value is not None and metric.mode.better(trial.value, worst)
+
+
+def _gives_more(was: Budget, now: Budget) -> bool:
+    """Whether a budget has room for what the one before it has none for."""
+    return _more(was.num_trials, now.num_trials) or _more(was.time_budget_s, now.time_budget_s)
+
+
+def _more(was: float | None, now: float | None) -> bool:
+    return was is not None and (now is None or now > was)

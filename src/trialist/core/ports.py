@@ -38,6 +38,7 @@ from trialist.core.records import (
     StudySpec,
     Suggestion,
     Trial,
+    Worker,
 )
 from trialist.core.states import StudyStatus, TrialStatus
 
@@ -308,6 +309,10 @@ class StudyPage(NamedTuple):
     cursor: str | None
 
 
+FORGET_WORKERS_S = 3600.0
+"""How long a worker that died unseen stays in the list."""
+
+
 class Store(Protocol):
     """The durable truth.
 
@@ -387,6 +392,30 @@ class Store(Protocol):
         """Who leads the study now; ``None`` when nobody lives that does."""
         ...
 
+    def claimable(self, *, limit: int = 100, cursor: str | None = None) -> StudyPage:
+        """Studies that a worker could take now, the first submitted first; a page may hold fewer than there is room for.
+
+        These were handed to workers (``StudySubmitted``), are queued or running, and nobody leads them: no lease, one
+        that has run out, or one whose holder is known to be dead. Costs nothing for studies that have ended.
+        """
+        ...
+
+    def claim_study(
+        self, holder: Holder, ttl_s: float, *, accepts: Callable[[Study], bool] | None = None
+    ) -> Lease | None:
+        """Take the lease of the first claimable study that is accepted; ``None``: there is none.
+
+        Of several claimers each study goes to exactly one, and none waits for another: a study that somebody else has in
+        hand is passed over. Looking and taking are not one moment, but taking is: a study that was claimed, ended or
+        withdrawn since it was looked at is not taken.
+
+        Args:
+            holder: Who will lead.
+            ttl_s: As for ``take_lease``.
+            accepts: Asked about each study in turn, outside of any transaction; ``None``: the first one will do.
+        """
+        ...
+
     def commit(self, lease: Lease | None, commit: Commit) -> None:
         """Write events and rows in one transaction.
 
@@ -399,6 +428,23 @@ class Store(Protocol):
             StudyLed: ``lease`` is ``None`` and somebody leads.
             Conflict: ``lease`` is ``None`` and another caller was faster: read again, and try again.
         """
+        ...
+
+    # workers
+
+    def beat_worker(self, worker: Worker) -> None:
+        """Say that a worker lives, with what it presents; one of an unknown id is added, one long silent forgotten.
+
+        ``seen_at`` is the caller's; those not seen for ``FORGET_WORKERS_S`` before it are removed.
+        """
+        ...
+
+    def workers(self, *, seen_after: float = 0.0) -> list[Worker]:
+        """All workers that were seen after a moment, by the time they started."""
+        ...
+
+    def remove_worker(self, worker_id: str) -> None:
+        """A worker left in order; does nothing for one that is not there."""
         ...
 
     # commands

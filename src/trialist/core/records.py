@@ -19,6 +19,8 @@ from trialist.core.states import StudyStatus, TrialStatus
 
 Params = Mapping[str, Any]
 Metrics = Mapping[str, float]
+PERSON = "person"
+"""What ``by`` says where no scheduler and no engine decided."""
 
 
 class Mode(StrEnum):
@@ -70,8 +72,23 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WorkOrder:
+    """How a worker runs a study's trials, when whoever submitted it has gone: all that another process needs to know."""
+
+    run: Mapping[str, Any]
+    """``{"function": "module:name"}`` (or ``/path/to/file.py:name``), ``{"command": [...]}``, ``{"trainer": {...}}``, or
+    ``{"door": "sweep"}``: as the door that made the study leads it."""
+    cwd: str = ""
+    """Where it was submitted: the directory in which trials run, and from which modules are imported, where it is there."""
+    path: tuple[str, ...] = ()
+    """Further directories from which modules are imported."""
+    timeout_s: float | None = None
+    """Limit of one attempt."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StudySpec:
-    """What a study was made with. Immutable but for what ``BudgetChanged`` and ``RunConfigured`` replace."""
+    """What a study was made with. Immutable but for what ``BudgetChanged``, ``RunConfigured`` and ``StudySubmitted`` replace."""
 
     id: str
     """32 hexadecimal digits."""
@@ -90,6 +107,8 @@ class StudySpec:
     resources: Mapping[str, float] = field(default_factory=dict)
     """What one trial takes: ``{"cpu": 1, "gpu": 0.5}``."""
     budget: Budget = field(default_factory=Budget)
+    order: WorkOrder | None = None
+    """How workers run it; ``None``: it was not handed to them, and they leave it alone."""
     door: str = "study"
     """Which front door made it: ``study``, ``sweep``, ``hpo``, ``research``, ``finetune``, ``service``."""
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -126,6 +145,19 @@ class Study:
     led_since: float | None = None
     """When the present or last leader began; ``active_s`` up to then is in ``active_before_s``."""
     active_before_s: float = 0.0
+    stopping: str = ""
+    """Why no new trial may start, where a person stopped the study and its running trials have not all ended yet."""
+    submitted_at: float | None = None
+    """When it was last handed to workers; ``None``: they leave it alone. The first submitted is taken first."""
+    worker: str = ""
+    """Name of the worker that leads it, or led it last and died."""
+    claims: int = 0
+    """How many workers took it in a row of which none got anywhere: no trial ended, none reached a new checkpoint."""
+
+    @property
+    def in_line_since(self) -> float | None:
+        """Its place in the line of what workers have to do; ``None``: it is none of theirs now."""
+        return self.submitted_at if self.status in (StudyStatus.QUEUED, StudyStatus.RUNNING) else None
 
     @property
     def id(self) -> str:
@@ -306,6 +338,8 @@ class Trial:
     """Whether a worker holds it at a boundary, ready to go on."""
     paused_by: str = ""
     """Who paused it: a scheduler's name or ``person``; empty otherwise."""
+    ordered: str = ""
+    """What a person told its running attempt, which has not left yet: ``stop``, ``cancel`` or ``pause``."""
     worker: str = ""
     """Where the last attempt ran, e.g. ``pid 4711 on gpu-box``."""
     run_dir: str = ""
@@ -525,6 +559,31 @@ class Lease:
     epoch: int
     holder: Holder
     ttl_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worker:
+    """A process that leads queued studies, as it presents itself."""
+
+    id: str
+    """32 hexadecimal digits."""
+    name: str
+    """For people; not unique."""
+    holder: Holder
+    """Its process."""
+    version: str = ""
+    """Of Trialist."""
+    capacity: Mapping[str, float] = field(default_factory=dict)
+    """What all trials of its studies may take together, by name of the resource."""
+    max_studies: int | None = None
+    """How many studies it leads at once; ``None``: as many as fit."""
+    started_at: float = 0.0
+    seen_at: float = 0.0
+    """When it last said that it lives."""
+    beat_s: float = 5.0
+    """How often it says so."""
+    is_draining: bool = False
+    """It takes no more studies and ends when those that it leads are done or handed back."""
 
 
 def trial_seed(study_seed: int, number: int, repeat: int = 0) -> int:

@@ -20,6 +20,9 @@ from trialist.core.events import (
     Event,
     Reported,
     RunConfigured,
+    StudyStatusChanged,
+    StudySubmitted,
+    StudyWithdrawn,
     TrialEnded,
 )
 from trialist.core.ports import Commit
@@ -28,6 +31,9 @@ from trialist.store import rows, statements
 from trialist.store.backend import Cursor
 from trialist.store.compiling import Sql, Statements
 from trialist.store.paging import rank, sign_of
+
+_IN_SPEC = RunConfigured | StudySubmitted | StudyWithdrawn
+_IN_LINE = StudyStatusChanged | StudySubmitted | StudyWithdrawn
 
 
 class Batch:
@@ -49,6 +55,9 @@ class Batch:
         self._freed: list[rows.Row] = []
         self._answers: list[rows.Row] = []
         self._specs: list[rows.Row] = []
+        self._line: list[rows.Row] | None = None
+        """The study's place among what workers have to do; ``None``: as it was."""
+        since = commit.study.in_line_since
         self._add_trials(commit)
         seq = commit.study.seq - len(commit.events)
         for event in commit.events:
@@ -57,8 +66,10 @@ class Batch:
                 raise InternalError(f"an event has seq {event.seq} where {seq} is due: {event}")
             self._events.append((sid, seq, event.at, event.kind, rows.event_body(event)))
             self._derive(event)
-            if isinstance(event.body, RunConfigured):
+            if isinstance(event.body, _IN_SPEC):
                 self._specs = [(rows.spec_text(commit.study.spec), sid)]
+            if isinstance(event.body, _IN_LINE):
+                self._line = [] if since is None else [(sid, since)]
 
     def _add_trials(self, commit: Commit) -> None:
         sid, sign = self._sid, sign_of(commit.study.spec)
@@ -133,6 +144,9 @@ class Batch:
         _many(cursor, sql(statements.delete_checkpoint), self._freed)
         _many(cursor, sql(statements.answer_command), self._answers)
         _many(cursor, sql(statements.update_spec), self._specs)
+        if self._line is not None:
+            _many(cursor, sql(statements.leave_line), [(self._sid,)])
+            _many(cursor, sql(statements.enter_line), self._line)
 
     def _write_reports(self, cursor: Cursor, sql: Statements) -> None:
         """Insert them all; only if that leaves some out is it worth looking for steps that had a report already."""

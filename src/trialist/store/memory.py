@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from threading import RLock
@@ -30,7 +30,7 @@ from trialist.core.events import (
     StudyCreated,
     TrialEnded,
 )
-from trialist.core.ports import BY_NUMBER, Commit, StudyPage, TrialOrder, TrialPage
+from trialist.core.ports import BY_NUMBER, FORGET_WORKERS_S, Commit, StudyPage, TrialOrder, TrialPage
 from trialist.core.records import (
     Attempt,
     Checkpoint,
@@ -42,8 +42,10 @@ from trialist.core.records import (
     Study,
     StudySpec,
     Trial,
+    Worker,
 )
 from trialist.core.states import StudyStatus, TrialStatus
+from trialist.store.claims import by_start, claim
 from trialist.store.holders import LeaseState
 from trialist.store.paging import (
     ValueCursor,
@@ -97,6 +99,7 @@ class MemoryStore:
         self.url = url
         self._check = check_commit if (bool(os.environ.get(VERIFY)) if verify is None else verify) else check_fit
         self._studies: dict[str, _Kept] = {}
+        self._workers: dict[str, Worker] = {}
         self._created = 0
         self._lock = RLock()
         """Protects all of the above from other threads: the lease's renewer, the service, a user's own."""
@@ -170,6 +173,31 @@ class MemoryStore:
         with self._lock:
             return self._kept(study_id).lease.leader()
 
+    def claimable(self, *, limit: int = 100, cursor: str | None = None) -> StudyPage:
+        last = read_value_cursor(cursor)
+        with self._lock:
+            line = sorted(
+                (kept.study.in_line_since, kept.order, kept)
+                for kept in self._studies.values()
+                if kept.study.in_line_since is not None
+            )
+            line = [place for place in line if last is None or place[:2] > (last.rank, last.number)]
+            page = line[:limit]
+            more = value_cursor(ValueCursor(*page[-1][:2])) if len(line) > limit and page else None
+            return StudyPage([kept.study for *_, kept in page if kept.lease.leader() is None], more)
+
+    def claim_study(
+        self, holder: Holder, ttl_s: float, *, accepts: Callable[[Study], bool] | None = None
+    ) -> Lease | None:
+        return claim(self, lambda study: self._claim(study, holder, ttl_s), accepts)
+
+    def _claim(self, study: Study, holder: Holder, ttl_s: float) -> Lease | None:
+        with self._lock:
+            kept = self._studies.get(study.id)
+            if kept is None or kept.study.in_line_since is None or kept.lease.leader() is not None:
+                return None
+            return self.take_lease(study.id, holder, ttl_s)
+
     def commit(self, lease: Lease | None, commit: Commit) -> None:
         with self._lock:
             if lease is not None:
@@ -183,6 +211,22 @@ class MemoryStore:
             if lease is None:
                 kept.lease = LeaseState(epoch=kept.lease.epoch)  # whoever let it run out is fenced from here on
             _apply(kept, commit)
+
+    # workers
+
+    def beat_worker(self, worker: Worker) -> None:
+        with self._lock:
+            self._workers[worker.id] = worker
+            long_ago = worker.seen_at - FORGET_WORKERS_S
+            self._workers = {name: one for name, one in self._workers.items() if one.seen_at >= long_ago}
+
+    def workers(self, *, seen_after: float = 0.0) -> list[Worker]:
+        with self._lock:
+            return by_start(worker for worker in self._workers.values() if worker.seen_at > seen_after)
+
+    def remove_worker(self, worker_id: str) -> None:
+        with self._lock:
+            self._workers.pop(worker_id, None)
 
     # commands
 

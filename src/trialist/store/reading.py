@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 from trialist.core.errors import NotFound, SchemaMismatch, StoreError, UserError
 from trialist.core.events import EVENT_KINDS, Body, Event, kind_of
 from trialist.core.ports import BY_NUMBER, StudyPage, TrialOrder, TrialPage
-from trialist.core.records import Attempt, Checkpoint, Command, Report, Study, StudySpec, Trial
+from trialist.core.records import Attempt, Checkpoint, Command, Report, Study, StudySpec, Trial, Worker
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.store import rows, statements
 from trialist.store.backend import Backend, Cursor
+from trialist.store.claims import by_start
 from trialist.store.compiling import Statements
 from trialist.store.connections import Connections
+from trialist.store.holders import LeaseState
 from trialist.store.paging import (
     ValueCursor,
     best_first,
@@ -121,6 +123,21 @@ class Reading:
         )
         more = number_cursor(found[limit - 1][0]) if len(found) > limit else None
         return StudyPage(self._decoded(rows.read_study, (row[1:] for row in found[:limit])), more)
+
+    # the line of workers
+
+    def claimable(self, *, limit: int = 100, cursor: str | None = None) -> StudyPage:
+        last = read_value_cursor(cursor)
+        at = {} if last is None else {"since": last.rank, "cursor": last.number}
+        found = self._rows(statements.in_line, last is not None, limit=limit + 1, **at)
+        end = found[limit - 1] if len(found) > limit else None
+        more = None if end is None else value_cursor(ValueCursor(end[0], end[1]))
+        free = (row[6:] for row in found[:limit] if _nobody_leads(*row[2:6]))
+        return StudyPage(self._decoded(rows.read_study, free), more)
+
+    def workers(self, *, seen_after: float = 0.0) -> list[Worker]:
+        found = self._rows(statements.list_workers, since=seen_after)
+        return by_start(self._decoded(rows.read_worker, found))
 
     # trials
 
@@ -278,6 +295,10 @@ class Reading:
 
     def close(self) -> None:
         self._connections.close()
+
+
+def _nobody_leads(epoch: int, held_by: str | None, boot_until: float, wall_until: float) -> bool:
+    return LeaseState(epoch, rows.read_holder(held_by), boot_until, wall_until).leader() is None
 
 
 def is_text(value: str) -> bool:

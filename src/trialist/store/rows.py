@@ -36,6 +36,7 @@ from trialist.core.records import (
     StudySpec,
     Trial,
     WarmStartFrom,
+    Worker,
 )
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.core.wire import decode_float, decode_metrics, encode_float, encode_metrics, from_json, to_json
@@ -97,6 +98,16 @@ def read_holder(text: str | None) -> Holder | None:
     return None if text is None else from_json(Holder, loads(text))
 
 
+def worker_text(worker: Worker) -> str:
+    """A worker as its row has it."""
+    return dumps(to_json(worker))
+
+
+def read_worker(text: str) -> Worker:
+    """The inverse of ``worker_text``."""
+    return from_json(Worker, loads(text))
+
+
 # --- trials ----------------------------------------------------------------------------------------------------------
 
 
@@ -132,6 +143,7 @@ _STATE_FIELDS = (
     ("checkpoint_step", None),
     ("parked", False),
     ("paused_by", ""),
+    ("ordered", ""),
     ("worker", ""),
     ("run_dir", ""),
     ("reason", ""),
@@ -157,6 +169,12 @@ def trial_state(trial: Trial) -> str:
     if trial.error is not None:
         out["error"] = to_json(trial.error)
     return dumps(out)
+
+
+def value_of(state: str) -> float | None:
+    """The value alone, of a trial's changing part."""
+    value = loads(state).get("value")
+    return None if value is None else decode_float(value)
 
 
 def read_trial(number: int, status: str, params: str, origin: str, state: str) -> Trial:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The newest revision in ``store/migrations/versions``."""
 
 METADATA = MetaData(
@@ -64,6 +64,16 @@ studies = Table(
 )
 """The row that every commit rewrites, so it is small."""
 STUDIES_BY_STATUS = Index("ix_studies_status", studies.c.status, studies.c.sid)
+
+line = Table(
+    "line",
+    METADATA,
+    _of_study(),
+    Column("since", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What workers have to do: a row a study, only while it is queued or running for them. As short as there is little work."""
+LINE_BY_SINCE = Index("ix_line_since", line.c.since, line.c.sid)
 
 specs = Table(
     "specs",
@@ -152,6 +162,17 @@ checkpoints = Table(
     sqlite_with_rowid=False,
 )
 CHECKPOINTS_BY_TRIAL = Index("ix_checkpoints_trial", checkpoints.c.sid, checkpoints.c.trial, checkpoints.c.seq)
+
+workers = Table(
+    "workers",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("seen_at", Double, nullable=False),
+    Column("data", Text, nullable=False, comment="JSON"),
+    sqlite_with_rowid=False,
+)
+"""Those that lead queued studies; of no study."""
+WORKERS_BY_SEEN = Index("ix_workers_seen", workers.c.seen_at)
 
 version = Table(
     "alembic_version",

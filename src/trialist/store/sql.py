@@ -8,16 +8,19 @@ the epoch and the sequence number that the caller knows. Reading is in ``store.r
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
 from trialist.core import faults
 from trialist.core.errors import Conflict, InternalError, LeaseLost, NotFound, StudyExists, StudyLed
 from trialist.core.events import Event, StudyCreated
-from trialist.core.ports import Commit
-from trialist.core.records import Command, CommandStatus, Holder, Lease, Study, StudySpec
+from trialist.core.ports import FORGET_WORKERS_S, Commit
+from trialist.core.records import Command, CommandStatus, Holder, Lease, Study, StudySpec, Worker
+from trialist.core.states import StudyStatus
 from trialist.store import rows, statements
 from trialist.store.backend import Cursor
+from trialist.store.claims import claim
 from trialist.store.commits import Batch
 from trialist.store.database import prepare
 from trialist.store.holders import LeaseState
@@ -26,6 +29,8 @@ from trialist.store.sqlite import SqliteBackend
 
 _PIECE = 5000
 """Rows that are deleted in one transaction: some milliseconds."""
+
+_TO_DO = (StudyStatus.QUEUED.value, StudyStatus.RUNNING.value)
 
 
 class _Led(NamedTuple):
@@ -117,17 +122,11 @@ class SqlStore(Reading):
         with self._connections.write() as cursor:
             sid = self._find_sid(cursor, study_id)
             taken = self._refuse_led(cursor, sid).lease.taken(holder, ttl_s)
-            self._run(
-                cursor,
-                statements.take_lease,
-                sid_=sid,
-                epoch=taken.epoch,
-                holder=rows.holder_text(holder),
-                boot_until=taken.boot_until,
-                wall_until=taken.wall_until,
+            lease = self._take(
+                cursor, sid, Lease(study_id=study_id, epoch=taken.epoch, holder=holder, ttl_s=ttl_s), taken
             )
         faults.point("store.lease.taken")
-        return Lease(study_id=study_id, epoch=taken.epoch, holder=holder, ttl_s=ttl_s)
+        return lease
 
     def renew_lease(self, lease: Lease) -> None:
         until = LeaseState().renewed(lease.ttl_s)
@@ -154,6 +153,40 @@ class SqlStore(Reading):
         if found is None:
             raise NotFound("study", study_id, self.url)
         return found.lease.leader()
+
+    def claim_study(
+        self, holder: Holder, ttl_s: float, *, accepts: Callable[[Study], bool] | None = None
+    ) -> Lease | None:
+        return claim(self, lambda study: self._claim(study.id, holder, ttl_s), accepts)
+
+    def _claim(self, study_id: str, holder: Holder, ttl_s: float) -> Lease | None:
+        """Take a study's lease; ``None`` where it does not stand in line any more, or another claimer has it in hand."""
+        with self._connections.write() as cursor:
+            known = self._run(cursor, statements.sid_of, id=study_id).fetchone()
+            found = None if known is None else self._run(cursor, statements.claimed, sid=known[0]).fetchone()
+            if found is None:
+                return None
+            status, epoch, held_by, boot_until, wall_until = found
+            state = LeaseState(epoch, rows.read_holder(held_by), boot_until, wall_until)
+            # Where rows are locked one by one, it may have ended between our look at the line and our lock.
+            if status not in _TO_DO or state.leader() is not None:
+                return None
+            taken = state.taken(holder, ttl_s)
+            lease = Lease(study_id=study_id, epoch=taken.epoch, holder=holder, ttl_s=ttl_s)
+            return self._take(cursor, known[0], lease, taken)
+
+    def _take(self, cursor: Cursor, sid: int, lease: Lease, taken: LeaseState) -> Lease:
+        """Write a lease, of a study whose row is ours until the transaction ends."""
+        self._run(
+            cursor,
+            statements.take_lease,
+            sid_=sid,
+            epoch=taken.epoch,
+            holder=rows.holder_text(lease.holder),
+            boot_until=taken.boot_until,
+            wall_until=taken.wall_until,
+        )
+        return lease
 
     def commit(self, lease: Lease | None, commit: Commit) -> None:
         study = commit.study
@@ -212,6 +245,20 @@ class SqlStore(Reading):
         raise InternalError(
             f"a commit to study '{found.name}' continues from event {base}, but {found.seq} is the last."
         )
+
+    # workers
+
+    def beat_worker(self, worker: Worker) -> None:
+        row = {"seen_at": worker.seen_at, "data": rows.worker_text(worker)}
+        with self._connections.write() as cursor:
+            self._run(cursor, statements.update_worker, id_=worker.id, **row)
+            if cursor.rowcount != 1:
+                self._run(cursor, statements.insert_worker, id=worker.id, **row)
+            self._run(cursor, statements.forget_workers, before=worker.seen_at - FORGET_WORKERS_S)
+
+    def remove_worker(self, worker_id: str) -> None:
+        with self._connections.write() as cursor:
+            self._run(cursor, statements.delete_worker, id_=worker_id)
 
     # commands
 

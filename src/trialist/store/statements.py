@@ -18,18 +18,22 @@ from trialist.store.schema import (
     CHECKPOINTS_BY_TRIAL,
     COMMANDS_PENDING,
     EVENTS_BY_KIND,
+    LINE_BY_SINCE,
     METADATA,
     STUDIES_BY_STATUS,
     TRIALS_BY_RANK,
     TRIALS_BY_STATUS,
+    WORKERS_BY_SEEN,
     attempts,
     checkpoints,
     commands,
     events,
+    line,
     reports,
     specs,
     studies,
     trials,
+    workers,
 )
 
 
@@ -122,6 +126,32 @@ def release_lease() -> Update:
     return studies.update().where(mine).values(holder=None)
 
 
+def in_line(cursor: bool) -> Select[Any]:
+    """Studies in the line of workers, the first submitted first, with what their leases say."""
+    joined = line.join(studies, studies.c.sid == line.c.sid).join(specs, specs.c.sid == line.c.sid)
+    lease = (studies.c.epoch, studies.c.holder, studies.c.boot_until, studies.c.wall_until)
+    query = _through(select(line.c.since, line.c.sid, *lease, *_STUDY).select_from(joined), LINE_BY_SINCE)
+    if cursor:
+        query = query.where(tuple_(line.c.since, line.c.sid) > tuple_(_b("since"), _b("cursor")))
+    return query.order_by(line.c.since, line.c.sid).limit(_b("limit"))
+
+
+def claimed() -> Select[Any]:
+    """The lease of a study that stands in line; no row where it does not, or where another claimer has it in hand."""
+    columns = ("status", "epoch", "holder", "boot_until", "wall_until")
+    joined = studies.join(line, studies.c.sid == line.c.sid)
+    query = select(*(studies.c[name] for name in columns)).select_from(joined).where(studies.c.sid == _b("sid"))
+    return query.with_for_update(of=studies, skip_locked=True)
+
+
+def enter_line() -> Insert:
+    return line.insert().values(all_of(line))
+
+
+def leave_line() -> Delete:
+    return line.delete().where(line.c.sid == _b("sid_"))
+
+
 def delete_study() -> Delete:
     return studies.delete().where(studies.c.sid == _b("sid_"))
 
@@ -130,6 +160,7 @@ def delete_study() -> Delete:
 
 REMAINS = {"specs": "sid", "trials": "number", "attempts": "trial", "reports": "trial", "commands": "id"} | {
     "checkpoints": "id",
+    "line": "sid",
     "events": "seq",
 }
 """Tables of a study's parts, and the column that comes after ``sid`` in their key; events, which each has, go last."""
@@ -330,3 +361,29 @@ def answer_command() -> Update:
     """A command is answered once."""
     pending = and_(commands.c.sid == _b("sid_"), commands.c.id == _b("id_"), commands.c.status == _text("pending"))
     return commands.update().where(pending).values(status=_b("status"), answer=_b("answer"))
+
+
+# --- workers ---------------------------------------------------------------------------------------------------------
+
+
+def update_worker() -> Update:
+    return workers.update().where(workers.c.id == _b("id_")).values(seen_at=_b("seen_at"), data=_b("data"))
+
+
+def insert_worker() -> Insert:
+    return workers.insert().values(all_of(workers))
+
+
+def list_workers() -> Select[Any]:
+    """Those that were seen after a moment, the last seen last."""
+    query = _through(select(workers.c.data), WORKERS_BY_SEEN).where(workers.c.seen_at > _b("since"))
+    return query.order_by(workers.c.seen_at)
+
+
+def delete_worker() -> Delete:
+    return workers.delete().where(workers.c.id == _b("id_"))
+
+
+def forget_workers() -> Delete:
+    """Those that were not seen since a moment."""
+    return workers.delete().where(workers.c.seen_at < _b("before"))

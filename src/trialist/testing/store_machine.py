@@ -19,12 +19,15 @@ from trialist.core.events import (
     Decided,
     Noted,
     ReplyReceived,
+    StudyClaimed,
     StudyStatusChanged,
+    StudySubmitted,
+    StudyWithdrawn,
     TrialEnded,
     TrialSuggested,
 )
 from trialist.core.ports import Commit, Store, TrialOrder
-from trialist.core.records import Budget, Command, CommandKind, Holder, Lease, Metric, Mode, WarmStartFrom
+from trialist.core.records import Budget, Command, CommandKind, Holder, Lease, Metric, Mode, WarmStartFrom, WorkOrder
 from trialist.core.states import STUDY_TRANSITIONS, StudyStatus, TrialStatus
 from trialist.core.wire import event_to_json, to_json
 from trialist.store.memory import MemoryStore
@@ -120,6 +123,13 @@ class _StoreMachine(RuleBasedStateMachine):
         if isinstance(lease, Lease):
             self.leases.append(lease)
 
+    @rule(ttl_s=st.sampled_from([0.0, 1e6]), part=st.sampled_from(["", "w"]))
+    def claim(self, ttl_s: float, part: str) -> None:
+        how: dict[str, Any] = {"accepts": lambda study: part in study.name}
+        lease = self.both(lambda store: store.claim_study(ELSEWHERE, ttl_s, **how))
+        if isinstance(lease, Lease):
+            self.leases.append(lease)
+
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), ttl_s=st.sampled_from([0.0, 1e6]))
     def renew(self, data: st.DataObject, ttl_s: float) -> None:
@@ -181,6 +191,9 @@ class _StoreMachine(RuleBasedStateMachine):
             ),
             lambda: script.emit(ReplyReceived(key="k", reply=draw(_PARAMS), cost_usd=0.5)),
             lambda: self.answer(draw, script),
+            lambda: script.emit(StudySubmitted(order=WorkOrder(run=draw(_PARAMS), cwd=draw(st.text(max_size=3))))),
+            lambda: script.emit(StudyWithdrawn()),
+            lambda: script.emit(StudyClaimed(worker="w", epoch=1)),
         ]
         next_statuses = sorted(STUDY_TRANSITIONS[script.study.status])
         if next_statuses:
@@ -274,6 +287,9 @@ class _StoreMachine(RuleBasedStateMachine):
             return
         page = self.both(lambda store: store.list_studies(limit=2))
         self.both(lambda store: store.list_studies(search="TW", status=StudyStatus.RUNNING))
+        line = self.both(lambda store: store.claimable(limit=1))
+        if line.cursor is not None:
+            self.both(lambda store: store.claimable(cursor=line.cursor))
         if page.cursor is not None:
             self.both(lambda store: store.list_studies(cursor=page.cursor))
         for study in self.model.list_studies().studies:

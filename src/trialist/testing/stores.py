@@ -33,6 +33,7 @@ from trialist.core.states import StudyStatus, TrialStatus
 from trialist.store.holders import holder
 from trialist.testing.event_script import study_spec
 from trialist.testing.libraries import pytest
+from trialist.testing.store_claiming import ClaimingContract
 from trialist.testing.store_leading import LeadingContract
 from trialist.testing.store_machine import ELSEWHERE, store_state_machine
 from trialist.testing.store_reading import ReadingContract
@@ -41,7 +42,7 @@ from trialist.testing.store_telling import HARD_PARAMS, LONG, Checked, command, 
 __all__ = ["ELSEWHERE", "StoreContract", "command", "dead_holder", "store_state_machine", "tell"]
 
 
-class StoreContract(LeadingContract, ReadingContract):
+class StoreContract(LeadingContract, ClaimingContract, ReadingContract):
     """Every guarantee of the ``Store`` port, over a store of your own: override ``make_store``."""
 
     # studies
