@@ -43,6 +43,11 @@ class Output:
         os.close(self.writer)
         self.writer = -1
 
+    def lend(self) -> int:
+        """The writing end, now the caller's to close."""
+        writer, self.writer = self.writer, -1
+        return writer
+
     def pump(self) -> int | None:
         """Move what is there, at most a chunk; how much it was, ``None`` where nothing is there now, 0 at the end."""
         try:
@@ -121,11 +126,8 @@ class Attempt:
             ValueError: An argument or a variable holds a NUL.
         """
         order = self._order
+        self._open_outputs()
         try:
-            log = CappedLog(order["stdout"])
-            self.outputs.append(Output(log, self._line))
-            # A pipe of its own even into the same log: a traceback that shows "seed=0" tells no metric.
-            self.outputs.append(Output(CappedLog(order["stderr"]) if order["stderr"] else log, None))
             child = subprocess.Popen(
                 order["argv"],
                 stdin=subprocess.DEVNULL,
@@ -147,6 +149,18 @@ class Attempt:
         self._began = time.monotonic()
         if order["timeout_s"] is not None:
             self._stage, self.due = "timeout", self._began + order["timeout_s"]
+
+    def _open_outputs(self) -> None:
+        order = self._order
+        try:
+            log = CappedLog(order["stdout"])
+            self.outputs.append(Output(log, self._line))
+            # A pipe of its own even into the same log: a traceback that shows "seed=0" tells no metric.
+            self.outputs.append(Output(CappedLog(order["stderr"]) if order["stderr"] else log, None))
+        except BaseException:
+            for output in self.outputs:
+                output.close()
+            raise
 
     # orders
 

@@ -30,8 +30,8 @@ from trialist.core.ports import (
     Signal,
 )
 from trialist.core.records import AttemptKey, Segment
-from trialist.execute.launch import Launch, Prepare, environment, function_launch
-from trialist.execute.outcomes import ended, not_started, refused_by_system
+from trialist.execute.launch import Launch, Prepare, environment, function_launch, worker_order
+from trialist.execute.outcomes import GB, MEMORY, ended, not_started, refused_by_system, worker_died
 from trialist.execute.processes import end_marked
 from trialist.execute.warden_process import WardenProcess
 from trialist.runtime.protocol import decode_metrics
@@ -102,7 +102,8 @@ class CommandExecutor:
             Path(segment.run_dir).mkdir(parents=True, exist_ok=True)
             warden = self._current_warden()
             added = {**launch.env, **environment(segment, token, warden.address)}
-            folder = str(launch.cwd or Path.cwd())
+            folder = str((launch.cwd or Path.cwd()).absolute())
+            added_order = {} if launch.worker is None else worker_order(segment, launch, launch.worker, folder)
         except OSError as error:
             if error.errno in (ENOSPC, EDQUOT):
                 raise
@@ -129,6 +130,9 @@ class CommandExecutor:
                 "to_step": segment.to_step,
                 "timeout_s": segment.timeout_s,
                 "grace_s": self._grace_s,
+                "trial": segment.trial,
+                "memory_bytes": round(segment.resources.get(MEMORY, 0.0) * GB) or None,
+                **added_order,
             }
         )
 
@@ -193,6 +197,8 @@ class CommandExecutor:
         return count
 
     def _signals(self, message: dict[str, Any]) -> list[Signal]:
+        if message["op"] == "lost":
+            return [self._lost(message)]
         key = self._keys.get(message["id"])
         if key is None:
             return []
@@ -215,6 +221,14 @@ class CommandExecutor:
         if "not_started" in message:
             return refused_by_system(key, running.argv, message["not_started"])
         return ended(running.segment, message, reported=reported)
+
+    def _lost(self, message: dict[str, Any]) -> LostSignal:
+        """A worker died with several trials in it."""
+        keys = tuple(self._keys.pop(number) for number in message["ids"] if number in self._keys)
+        for key in keys:
+            del self._running[key]
+            self._reported.discard(key)
+        return LostSignal(worker=message["worker"], keys=keys, message=worker_died(message))
 
     # the warden
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from trialist.core.records import Segment
 from trialist.execute.segments import start_of
@@ -26,10 +27,32 @@ _BOOT = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Worker:
+    """A worker process that runs many trials, and the function that it is to call for this one.
+
+    Trials with equal workers, devices and directories share them.
+    """
+
+    target: str
+    """``module:function``, ``path/to/file.py:function`` or the path of a pickle that ends in ``.pkl``."""
+    metric_names: Sequence[str] = ()
+    places: int = 1
+    """How many trials it may hold at once: 1 runs each on its main thread, more runs each on a thread of its own."""
+    path: Sequence[str] = ()
+    """Its ``sys.path``."""
+    spare: int = 1
+    """How many of its kind may wait for work; more of them leave."""
+    recycle_after: int | None = 100
+    """Trials after which it is replaced, as soon as it is empty; ``None``: never."""
+    recycle_growth_bytes: int | None = 1 << 30
+    """Growth since its first trial above which it is replaced, as soon as it is empty; ``None``: never."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Launch:
     """A process to start."""
 
-    argv: Sequence[str]
+    argv: Sequence[str] = ()
     """Program and arguments; never a shell string."""
     stdout: Path
     """Appended to, and capped."""
@@ -41,6 +64,8 @@ class Launch:
     """``None``: this process's."""
     metrics_file: Path | None = None
     """Read when the process has ended, if the process wrote it: numbers by name, as a JSON object."""
+    worker: Worker | None = None
+    """Runs the trial instead of ``argv``."""
 
 
 Prepare = Callable[[Segment], Launch]
@@ -103,7 +128,33 @@ def environment(segment: Segment, token: str, address: str) -> dict[str, str]:
         found[protocol.ENV_DEVICES] = devices
         if segment.resources.get("gpu", 0) > 0:
             found |= dict.fromkeys(_DEVICES, devices)
-    outer = [os.environ[name] for name in (protocol.ENV_WITHIN, protocol.ENV_TRIAL) if name in os.environ]
-    if outer:
-        found[protocol.ENV_WITHIN] = ":".join(outer)
-    return found
+    return found | within()
+
+
+def worker_order(segment: Segment, launch: Launch, worker: Worker, folder: str) -> dict[str, Any]:
+    """What the warden is told of a trial's worker."""
+    devices = ",".join(segment.devices) if segment.resources.get("gpu", 0) > 0 else ""
+    return {
+        "host": {
+            "places": worker.places,
+            "spare": worker.spare,
+            "cwd": folder,
+            "env": {
+                protocol.ENV_SYS_PATH: json.dumps(list(worker.path)),
+                **(launch.env if worker.places > 1 else {}),
+                **(dict.fromkeys(_DEVICES, devices) if devices else {}),
+                **within(),
+            },
+            "log": str(Path(segment.run_dir).absolute().parent / "workers.log"),
+            "recycle_after": worker.recycle_after,
+            "recycle_growth_bytes": worker.recycle_growth_bytes,
+        },
+        "call": {"target": worker.target, "metrics": list(worker.metric_names)},
+    }
+
+
+def within() -> dict[str, str]:
+    """The marks of the trials and workers around this process, for those that it starts."""
+    names = (protocol.ENV_WITHIN, protocol.ENV_TRIAL, protocol.ENV_HOST)
+    outer = [os.environ[name] for name in names if name in os.environ]
+    return {protocol.ENV_WITHIN: ":".join(outer)} if outer else {}

@@ -18,6 +18,8 @@ from trialist.runtime.protocol import EXIT_CODES, Order, decode_metrics
 
 _MAX_DETAIL = 16 * 1024
 _MAX_MESSAGE = 500
+MEMORY, GB = "memory_gb", 1e9
+"""Name and unit of the resource that limits a trial's memory."""
 _SIGNALS = {
     "SIGSEGV": "segmentation fault",
     "SIGABRT": "aborted",
@@ -91,6 +93,18 @@ def ended(segment: Segment, facts: Mapping[str, Any], *, reported: bool) -> Exit
     return ExitedSignal(key=segment.key, outcome=outcome, metrics=metrics, printed=printed, error=failure)
 
 
+def worker_died(facts: Mapping[str, Any]) -> str:
+    """How a worker died that several trials shared, from the warden's ``lost`` message."""
+    if facts["on_purpose"]:
+        return f"{facts['worker']} was ended because another trial in it did not heed its orders"
+    code = os.waitstatus_to_exitcode(facts["status"])
+    if code < 0:
+        how = _signalled(-code, facts["oom_killed"], [_readable(facts["log"])], "").message
+    else:
+        how = f"exit code {code}{_last_words([_readable(facts['log'])])}"
+    return f"{facts['worker']} died with several trials in it: {how}"[:_MAX_MESSAGE]
+
+
 def _judge(segment: Segment, facts: Mapping[str, Any]) -> tuple[OutcomeKind, Failure | None]:
     why, told, left = facts["why"], facts["told"], facts.get("left")
     code = os.waitstatus_to_exitcode(facts["status"])
@@ -99,6 +113,10 @@ def _judge(segment: Segment, facts: Mapping[str, Any]) -> tuple[OutcomeKind, Fai
     if why == "timeout":
         message = f"timed out after {segment.timeout_s:g} s" + _last_words(logs)
         return OutcomeKind.TIMED_OUT, Failure(reason=FailureReason.TIMEOUT, message=message, detail=detail)
+    if why == "memory":
+        used, limit = facts["memory_bytes"] / GB, segment.resources[MEMORY]
+        message = f"used {used:.3g} GB of the {limit:g} GB it asked for ({MEMORY})"
+        return OutcomeKind.SIGNALLED, Failure(reason=FailureReason.OUT_OF_MEMORY, message=message, detail=detail)
     if why in ("kill", "close"):
         return (OutcomeKind.KILLED if why == "kill" else OutcomeKind.INTERRUPTED), None
     if told == Order.STOP:

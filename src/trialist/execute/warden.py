@@ -25,6 +25,7 @@ from typing import Any
 from trialist.core import faults
 from trialist.execute.attempts import Attempt, Output
 from trialist.execute.connections import Connection
+from trialist.execute.hosts import Host, HostedAttempt, Hosts
 from trialist.execute.processes import become_subreaper, die_with_parent, kill_all, living
 from trialist.runtime.protocol import ENVIRONMENT_OF_TRIALS, Order
 
@@ -58,6 +59,7 @@ class Warden:
         self._base = {name: text for name, text in os.environ.items() if name not in ENVIRONMENT_OF_TRIALS}
         self._base.setdefault("PYTHONUNBUFFERED", "1")  # a crash must not take the last lines of the log with it
         self._tie = die_with_parent()
+        self._hosts = Hosts(self._base, self._tie, self._leaders)
         self._closing = False
         self._is_congested = False
         self._next_check = 0.0
@@ -81,7 +83,7 @@ class Warden:
 
     def run(self) -> None:
         """Serve until the engine has closed or died and nothing is left."""
-        while not (self._closing and not self._attempts):
+        while not (self._closing and not self._attempts and not self._hosts.all):
             for key, mask in self._all.select(self._wait_s()):
                 if key.fileobj is self._engine:
                     if mask & selectors.EVENT_READ:
@@ -181,6 +183,7 @@ class Warden:
         self._closing = True
         for attempt in self._attempts.values():
             attempt.end("close", _LAST_GRACE_S)
+        self._hosts.close(_LAST_GRACE_S)
 
     def _check_engine(self) -> None:
         now = time.monotonic()
@@ -194,19 +197,37 @@ class Warden:
     def _start(self, order: dict[str, Any]) -> None:
         if self._closing:
             return
-        attempt = Attempt(order, self.tell)
         try:
             faults.point("warden.spawn.before")
-            attempt.spawn(self._base, self._tie)
+            attempt = self._hosted(order) if "host" in order else self._spawned(order)
         except (OSError, ValueError, LookupError) as error:
             told = [getattr(error, "errno", None), getattr(error, "filename", None), str(error)]
-            self.tell({"op": "exited", "id": attempt.id, "not_started": told})
+            self.tell({"op": "exited", "id": order["id"], "not_started": told})
             return
         faults.point("warden.spawn.after")
         self._attempts[attempt.id] = attempt
         self._tokens[attempt.token] = attempt
         for output in attempt.outputs:
             self._trials.register(output.reader, selectors.EVENT_READ, lambda _, o=output: self._pump(o))
+
+    def _spawned(self, order: dict[str, Any]) -> Attempt:
+        attempt = Attempt(order, self.tell)
+        attempt.spawn(self._base, self._tie)
+        return attempt
+
+    def _hosted(self, order: dict[str, Any]) -> HostedAttempt:
+        host = self._hosts.find(order)
+        if host is None:
+            host = self._hosts.make(order)
+            self._trials.register(host.output.reader, selectors.EVENT_READ, lambda _, o=host.output: self._pump(o))
+            self._trials.register(host.control, selectors.EVENT_READ, lambda _, h=host: self._hear_host(h))
+        attempt = HostedAttempt(order, self.tell, host, self._pass_on)
+        attempt.begin()
+        return attempt
+
+    def _hear_host(self, host: Host) -> None:
+        if host.pump() == 0:
+            self._trials.unregister(host.control)
 
     def _pump(self, output: Output) -> None:
         if output.pump() == 0:
@@ -248,18 +269,40 @@ class Warden:
                 return
             if pid == 0:
                 return
+            host = self._hosts.of(pid)
+            if host is not None:
+                host.reaped(status)
             for attempt in self._attempts.values():
                 if attempt.pid == pid and not attempt.exited:
                     attempt.reaped(status)
 
+    def _leaders(self) -> list[int]:
+        """First processes of all families."""
+        return [attempt.pid for attempt in self._attempts.values() if attempt.pid] + self._hosts.pids()
+
     def _act(self) -> None:
         now = time.monotonic()
+        for host in list(self._hosts.all):
+            self._act_host(host, now)
         for attempt in list(self._attempts.values()):
             if attempt.due is not None and attempt.due <= now:
-                others = [other.pid for other in self._attempts.values() if other is not attempt]
+                others = [pid for pid in self._leaders() if pid != attempt.pid]
                 attempt.act(others, alone=not others)
             if attempt.is_clean and not self._is_congested:
                 self._finish(attempt)
+
+    def _act_host(self, host: Host, now: float) -> None:
+        host.send()
+        if host.ladder.due is not None and host.ladder.due <= now:
+            others = [pid for pid in self._leaders() if pid != host.ladder.pid]
+            host.ladder.act(others, alone=not others)
+        if host.is_over:
+            self._hosts.all.remove(host)
+            for fileobj in (host.control, host.output.reader):
+                if fileobj in self._trials.get_map():
+                    self._trials.unregister(fileobj)
+            host.close()
+            host.tell_lost(self.tell)
 
     def _finish(self, attempt: Attempt) -> None:
         speaking = self._speaking_for(attempt)
@@ -274,9 +317,12 @@ class Warden:
         del self._attempts[attempt.id], self._tokens[attempt.token]
         faults.point("warden.exited")
         attempt.finish()
+        if isinstance(attempt, HostedAttempt):
+            self._hosts.settle(attempt.host, attempt)
 
     def _wait_s(self) -> float:
-        times = [attempt.due for attempt in self._attempts.values() if attempt.due is not None]
+        dues = [attempt.due for attempt in self._attempts.values()] + [host.due for host in self._hosts.all]
+        times = [due for due in dues if due is not None]
         if not self._is_congested and any(attempt.is_clean for attempt in self._attempts.values()):
             return 0.0
         return max(0.0, min([self._next_check, *times]) - time.monotonic())
