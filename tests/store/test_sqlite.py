@@ -145,8 +145,9 @@ def test_damage_inside_a_row_is_named(tmp_path):
         connection.execute("UPDATE trials SET state = substr(state, 1, 20)")
     with opened(path) as store, pytest.raises(StoreError, match=r"row of a trial .* damaged"):
         store.trial(study_spec().id, 0)
-    with opened(path) as store, pytest.raises(StoreError, match="damaged"):
-        list(check_study(store, study_spec().id))
+    with opened(path) as store:
+        found = list(check_study(store, study_spec().id))
+        assert [problem for problem in found if problem.startswith("trial 0 cannot be read") and "damaged" in problem]
 
 
 def test_a_truncated_file_is_an_error(tmp_path):

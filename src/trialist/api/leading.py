@@ -59,7 +59,7 @@ def lease_seconds(given: float | None = None) -> float:
     try:
         return _checked_seconds(float(text), ENV_LEASE_S)
     except ValueError:
-        raise ConfigError(f"must be a number of seconds, such as 30, not '{text}'", path=ENV_LEASE_S) from None
+        raise ConfigError(f"must be a number of seconds above 0, such as 30, not '{text}'", path=ENV_LEASE_S) from None
 
 
 def _checked_seconds(seconds: float, what: str) -> float:

@@ -67,7 +67,7 @@ class Reading:
         try:
             return [read(*row) for row in found]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            what = read.__name__.removeprefix("read_")
+            what = read.__name__.removeprefix("read_").strip("_")
             raise StoreError(self.url, f"the row of a {what} cannot be read ({error!r}): it is damaged.") from error
 
     def _sid(self, study_id: str) -> int:
@@ -237,7 +237,7 @@ class Reading:
         )
         if not found:
             self._check_study(study_id)
-        return [self._event(row) for row in found]
+        return self._decoded(self._event, ((row,) for row in found))
 
     def _event(self, row: Any) -> Event:
         if row[2] not in EVENT_KINDS:
