@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from trialist.core.errors import ConfigError
@@ -23,10 +24,27 @@ def visible_devices() -> list[str]:
     return [str(index) for index in range(len(list(gpus.iterdir())))] if gpus.is_dir() else []
 
 
+def machine_memory_gb() -> float | None:
+    """Memory that processes here may use together, in 10**9 bytes; ``None`` where the system does not tell."""
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return None
+    for limit in (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")):
+        with suppress(OSError, ValueError):  # no limit, or "max"
+            total = min(total, int(limit.read_text()))
+    return total / 1e9
+
+
 def machine_resources() -> dict[str, float]:
-    """What this machine has: ``cpu`` (cores this process may use) and ``gpu``."""
+    """What this machine has: ``cpu`` (cores this process may use), ``gpu``, and ``memory_gb`` where the system tells."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"cpu": float(cores), "gpu": float(len(visible_devices()))}
+    memory = machine_memory_gb()
+    return {
+        "cpu": float(cores),
+        "gpu": float(len(visible_devices())),
+        **({} if memory is None else {"memory_gb": memory}),
+    }
 
 
 class Placement:

@@ -199,6 +199,18 @@ class Attempt:
         else:
             self._why, self._stage, self.due = "stop", "asked", time.monotonic() + self._order["grace_s"]
 
+    @property
+    def memory_limit(self) -> int | None:
+        """Bytes that its family may use; ``None``: any number."""
+        limit: int | None = self._order.get("memory_bytes")
+        return limit
+
+    def outgrew(self, used: int) -> None:
+        """It used more memory than it may: it ends at once, since each second may cost the machine more."""
+        if not self._why:
+            self.facts["memory_bytes"] = used
+        self.end("memory", 0.0)
+
     def _terminate(self, grace_s: float | None = None) -> None:
         send_group(self.pid, signal.SIGTERM)
         send_group(self.pid, signal.SIGCONT)  # one that sleeps in SIGSTOP must wake up to hear it

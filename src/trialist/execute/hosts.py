@@ -166,8 +166,10 @@ class Host:
         self._sources: dict[str, list[int]] = {}
         self._lost: list[int] = []
         self.suspects: list[int] = []
-        """Numbers of the trials one of which killed it, nobody knows which."""
+        """Numbers of the trials one of which ended it, nobody knows which."""
         self._others = others
+        self._outgrown: list[int] = []
+        """Bytes used and bytes allowed, where it had to end for that."""
         self._left_processes: HostedAttempt | None = None
         self._oom_kills = oom_kills()
         with theirs:
@@ -219,6 +221,35 @@ class Host:
         if after is not None and self.begun >= after:
             return True
         return growth is not None and bool(self._first_bytes) and self._memory_bytes - self._first_bytes > growth
+
+    @property
+    def pid(self) -> int:
+        return self.ladder.pid
+
+    @property
+    def token(self) -> str:
+        return self.ladder.token
+
+    @property
+    def exited(self) -> bool:
+        return self.ladder.exited
+
+    @property
+    def memory_limit(self) -> int | None:
+        """Bytes that its trials may use together; ``None``: any number, or there is none in it."""
+        limits = [attempt.memory_limit for attempt in self.attempts.values()]
+        known = [limit for limit in limits if limit is not None]
+        return sum(known) if known and len(known) == len(limits) else None
+
+    def outgrew(self, used: int) -> None:
+        """Its trials used more memory than they may: it ends, and of several nobody knows which was to blame."""
+        left = [attempt for attempt in self.attempts.values() if not attempt.exited]
+        if len(left) == 1:
+            left[0].outgrew(used)
+            return
+        self.suspects = [attempt.trial for attempt in left]
+        self._outgrown = [used, self.memory_limit or 0]
+        self.end(0.0)
 
     @property
     def due(self) -> float | None:
@@ -372,6 +403,7 @@ class Host:
                     "worker": self.name,
                     "status": self.ladder.status,
                     "on_purpose": self.ladder.is_ending,
+                    "outgrown": self._outgrown,
                     "oom_killed": oom_kills() > self._oom_kills,
                     "log": self.output.log.recent.decode("utf-8", "replace"),
                 }

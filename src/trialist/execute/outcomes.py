@@ -95,6 +95,9 @@ def ended(segment: Segment, facts: Mapping[str, Any], *, reported: bool) -> Exit
 
 def worker_died(facts: Mapping[str, Any]) -> str:
     """How a worker died that several trials shared, from the warden's ``lost`` message."""
+    if facts["outgrown"]:
+        used, limit = (number / GB for number in facts["outgrown"])
+        return f"{facts['worker']} used {used:.3g} GB of the {limit:.3g} GB that its trials asked for ({MEMORY})"
     if facts["on_purpose"]:
         return f"{facts['worker']} was ended because another trial in it did not heed its orders"
     code = os.waitstatus_to_exitcode(facts["status"])

@@ -26,12 +26,13 @@ from trialist.core import faults
 from trialist.execute.attempts import Attempt, Output
 from trialist.execute.connections import Connection
 from trialist.execute.hosts import Host, HostedAttempt, Hosts
-from trialist.execute.processes import become_subreaper, die_with_parent, kill_all, living
+from trialist.execute.memory import used_above
+from trialist.execute.processes import become_subreaper, die_with_parent, kill_all, living, of_trial
 from trialist.runtime.protocol import ENVIRONMENT_OF_TRIALS, Order
 
 _HIGH, _LOW = 256 << 10, 64 << 10
 """Bytes unread by the engine above which trials are not read, and below which they are again."""
-_PARENT_CHECK_S = 1.0
+_CHECK_S = 1.0
 _LAST_GRACE_S = 1.0
 """What trials get between TERM and KILL when the engine is gone or closes."""
 _MAX_CONNECTIONS = 4096
@@ -188,9 +189,21 @@ class Warden:
     def _check_engine(self) -> None:
         now = time.monotonic()
         if now >= self._next_check:
-            self._next_check = now + _PARENT_CHECK_S
+            self._next_check = now + _CHECK_S
             if os.getppid() != self._engine_pid and not self._closing:
                 self._close()
+            self._check_memory()
+
+    def _check_memory(self) -> None:
+        """End what uses more memory than it asked for."""
+        families: list[Attempt | Host] = [*self._attempts.values(), *self._hosts.all]
+        for family in families:
+            if family.memory_limit is not None and family.pid and not family.exited:
+                others = [pid for pid in self._leaders() if pid != family.pid]
+                members = of_trial(family.pid, family.token.encode(), others, alone=not others).members
+                used = used_above(members, family.memory_limit)
+                if used:
+                    family.outgrew(used)
 
     # trials
 
