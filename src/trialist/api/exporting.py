@@ -71,7 +71,9 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return _guarded(value)
-    return str(encode_float(value)) if isinstance(value, float) else json.dumps(strict(value), ensure_ascii=False)
+    if type(value) is int:
+        return str(value)
+    return str(encode_float(value)) if isinstance(value, float) else _dumps(value)
 
 
 def _guarded(text: str) -> str:
@@ -107,8 +109,14 @@ def _timeline(study: Study) -> Iterator[str]:
     yield "\n"
 
 
-def _dumps(document: Mapping[str, Any]) -> str:
-    return json.dumps(strict(document), ensure_ascii=False, allow_nan=False)
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def _dumps(document: Any) -> str:
+    try:
+        return _encode(document)
+    except ValueError:  # rare enough to be found out by trying: something in it is not finite
+        return _encode(strict(document))
 
 
 FORMATS: dict[str, Callable[[Study], Iterator[str]]] = {
