@@ -11,11 +11,11 @@ from pathlib import Path
 
 from trialist import registry
 from trialist.config import format_path, iter_paths, set_path
+from trialist.config.template import check_command
 from trialist.engine.placement import Placement, machine_resources, visible_devices
 from trialist.space import Choice
 from trialist.sweep.options import SweepOptions
 from trialist.sweep.plan import Plan
-from trialist.sweep.template import check_command
 from trialist.train.engine import TrainingEngine
 
 _TYPE = "model.type"

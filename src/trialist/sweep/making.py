@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from trialist.config.paths import as_path, get_path
+from trialist.config.template import fill, program
 from trialist.config.yaml import Document, load_yaml_text
 from trialist.core.records import Segment, Trial
 from trialist.execute.command import Launch
 from trialist.sweep.layout import RunFiles, replacing
 from trialist.sweep.names import RunNames
 from trialist.sweep.record import SweepRecord
-from trialist.sweep.template import fill, program
 
 
 class RunMaker:

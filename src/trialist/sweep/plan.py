@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from trialist.config.paths import Path, format_path, get_path, has_path, iter_leaves, missing_path, parse_path, set_path
+from trialist.config.template import TRAINING_COMMAND
 from trialist.core.errors import ConfigError, SpaceError
 from trialist.core.records import Metric
 from trialist.space import Domain, Float, Group, SearchSpace, describe, parse_domain
 from trialist.space.values import short
 from trialist.sweep.options import SweepOptions
 from trialist.sweep.settings import command_of, optimised
-from trialist.sweep.template import TRAINING_COMMAND
 from trialist.sweep.variations import Variation, parse_variations
 from trialist.sweep.walk import Found, is_whole, reserved, unmarked, walk
 

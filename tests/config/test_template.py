@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trialist.config.template import check_command, fill, placeholders, program
 from trialist.core.errors import ConfigError
-from trialist.sweep.template import check_command, fill, placeholders, program
 
 VALUES = {"config": "/r/config.yaml", "trial": 7, "training.lr": 1e-7, "model.name": "a b; rm -rf /", "flag": True}
 
