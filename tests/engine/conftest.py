@@ -85,8 +85,10 @@ class Bench:
         return executor
 
     def send(self, kind: CommandKind, **args: Any) -> None:
-        command = Command(kind=kind, args=args, key=f"{kind}-{args}", sender="test")
-        self.store.send_command(self.study_id, command)
+        self.store.send_command(self.study_id, self.command(kind, **args))
+
+    def command(self, kind: CommandKind, **args: Any) -> Command:
+        return Command(kind=kind, args=args, key=f"{kind}-{args}", sender="test")
 
     @property
     def study(self) -> Any:

@@ -36,7 +36,7 @@ from trialist.core.records import (
 )
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.core.wire import NON_FINITE
-from trialist.engine.control import check_not_found
+from trialist.engine.control import check_not_found, check_open
 from trialist.engine.guards import trials_left
 from trialist.engine.lead import Lead
 from trialist.engine.outcome import Errand, Leaving, end_of_attempt
@@ -98,6 +98,7 @@ class Clients:
             for trial in lead.live():
                 if trial.status is TrialStatus.RUNNING and trial.worker == worker:
                     return _handed(trial)
+        check_open(fold)
         waiting = lead.next_waiting()
         if waiting is not None and waiting.parked:  # it goes on where it sits, in a worker of the leader's
             waiting = None

@@ -6,7 +6,6 @@ one. Knows no store and no transport.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, NamedTuple, Protocol
@@ -16,12 +15,14 @@ from trialist.core.events import (
     BudgetChanged,
     CommandApplied,
     CommandRefused,
+    Decided,
     StudyStatusChanged,
-    TrialEnded,
     TrialPaused,
     TrialResumed,
 )
+from trialist.core.fold import StudyFold
 from trialist.core.records import (
+    PERSON,
     Budget,
     Checkpoint,
     Command,
@@ -34,9 +35,8 @@ from trialist.core.records import (
 )
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.engine.lead import Lead
-from trialist.engine.outcome import Errand, Leaving
+from trialist.engine.outcome import Errand, Leaving, end_at_rest
 
-PERSON = "person"
 REFUSALS = (UserError, Conflict, NotFound, InternalError)
 """What refuses a command; after anything else (a store that is away) it is still to be answered."""
 
@@ -112,6 +112,8 @@ def _pause(context: Context, command: Command) -> dict[str, Any]:
 def _resume(context: Context, command: Command) -> dict[str, Any]:
     fold = context.lead.fold
     if fold.status is StudyStatus.RUNNING:
+        if fold.stopping:  # the answer itself takes it back
+            return {"message": f"study '{fold.spec.name}' goes on; it was being stopped"}
         return {"message": f"study '{fold.spec.name}' is running already"}
     wanted = StudyStatus.RUNNING if context.floor is not None else StudyStatus.QUEUED
     return _set_status(context, wanted, "resumed by a person", f"study '{fold.spec.name}' is {wanted} already")
@@ -126,6 +128,8 @@ def _stop(context: Context, command: Command) -> dict[str, Any]:
         for trial in context.lead.live():
             _end(context, trial, TrialStatus.STOPPED, "the study was stopped")
         return _set_status(context, StudyStatus.COMPLETED, "stopped by a person", "")
+    if fold.stopping:
+        return {"message": f"study '{fold.spec.name}' is being stopped already"}
     return {"message": "starts no more trials; the running ones end"}
 
 
@@ -173,7 +177,14 @@ def check_budget(budget: Budget) -> None:
 # --- trials ----------------------------------------------------------------------------------------------------------
 
 
+def check_open(fold: StudyFold) -> None:
+    """Raise Conflict while a study is being stopped: what is added now would end before it has begun."""
+    if fold.stopping:
+        raise Conflict(f"study '{fold.spec.name}' is being stopped: resume it first, or add trials when it has ended")
+
+
 def _enqueue(context: Context, command: Command) -> dict[str, Any]:
+    check_open(context.lead.fold)
     params = context.check_params(_mapping(command, "params"))
     number = context.lead.suggested(Suggestion(params=params), source="enqueue")
     _reopen(context)
@@ -181,6 +192,7 @@ def _enqueue(context: Context, command: Command) -> dict[str, Any]:
 
 
 def _clone(context: Context, command: Command) -> dict[str, Any]:
+    check_open(context.lead.fold)
     origin = context.find_trial(_number(command))
     changes = _mapping(command, "params")
     params = context.check_params(merged(origin.params, changes))
@@ -224,6 +236,7 @@ def merged(params: Params, changes: Params) -> dict[str, Any]:
 
 
 def _retry(context: Context, command: Command) -> dict[str, Any]:
+    check_open(context.lead.fold)
     trial = context.find_trial(_number(command))
     if not trial.status.is_terminal:
         raise Conflict(f"trial {trial.number} is {trial.status}: only a trial that has ended can be tried again")
@@ -248,7 +261,7 @@ def _end_trial(context: Context, command: Command, status: TrialStatus, errand: 
         raise Conflict(f"trial {trial.number} is {trial.status}: it cannot become {status}")
     reason = f"{status} by a person"
     if context.floor is not None and context.floor.is_active(trial.number):
-        context.floor.leave(trial.number, Leaving(errand, PERSON, reason))
+        _send_away(context, context.lead.trials[trial.number], errand, reason)
         return {"message": f"trial {trial.number} is told to leave"}
     _end(context, context.lead.trials[trial.number], status, reason)
     return {"message": f"trial {trial.number} is {status}"}
@@ -261,7 +274,7 @@ def _pause_trial(context: Context, command: Command) -> dict[str, Any]:
     if trial.status.is_terminal:
         raise Conflict(f"trial {trial.number} is {trial.status}: it cannot be paused")
     if context.floor is not None and context.floor.is_active(trial.number):
-        context.floor.leave(trial.number, Leaving(Errand.PAUSE, PERSON, "paused by a person"))
+        _send_away(context, context.lead.trials[trial.number], Errand.PAUSE, "paused by a person")
         return {"message": f"trial {trial.number} leaves at its next report"}
     if trial.status is TrialStatus.RUNNING:
         raise Conflict(f"trial {trial.number} runs outside the engine ({trial.worker}): it cannot be paused from here")
@@ -287,20 +300,20 @@ def _end(context: Context, trial: Trial, status: TrialStatus, reason: str) -> No
     """End a live trial; one that runs is told to leave, and its end follows."""
     if context.floor is not None and context.floor.is_active(trial.number):
         errand = Errand.CANCEL if status is TrialStatus.CANCELLED else Errand.STOP
-        context.floor.leave(trial.number, Leaving(errand, PERSON, reason))
+        _send_away(context, trial, errand, reason)
         return
-    counts = status.counts and trial.value is not None and math.isfinite(trial.value)
-    body = TrialEnded(
-        trial=trial.number,
-        attempt=trial.attempt,
-        status=status,
-        step=trial.step,
-        metrics=trial.metrics if status.counts else {},
-        value=trial.value if counts else None,
-        by=PERSON,
-        reason=reason,
+    context.lead.emit(end_at_rest(trial, status, by=PERSON, reason=reason))
+
+
+def _send_away(context: Context, trial: Trial, errand: Errand, reason: str) -> None:
+    """Tell a trial that runs to leave; its end follows, and the event that says so holds also if the engine dies first."""
+    assert context.floor is not None
+    context.lead.emit(
+        Decided(
+            trial=trial.number, attempt=trial.attempt, step=trial.step, decision=errand.value, by=PERSON, reason=reason
+        )
     )
-    context.lead.emit(body)
+    context.floor.leave(trial.number, Leaving(errand, PERSON, reason))
 
 
 def _reopen(context: Context) -> None:

@@ -21,10 +21,15 @@ class Course:
     def __init__(self, lead: Lead, clock: Clock) -> None:
         self._lead = lead
         self._clock = clock
-        self.stopping = ""
-        """Somebody stopped or interrupted the study: no trial starts any more."""
+        self.interrupted = ""
+        """Ctrl-C or TERM: no trial starts any more, not even one that ran before."""
         self.exhausted = ""
         """The searcher has nothing left to suggest."""
+
+    @property
+    def stopping(self) -> str:
+        """Why no new trial starts: an interrupt, or a person's stop, which outlives the engine that was told."""
+        return self.interrupted or self._lead.fold.stopping
 
     def guard(self) -> str:
         """Why no more trials may be suggested."""

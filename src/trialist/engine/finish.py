@@ -10,14 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from trialist.core import faults
-from trialist.core.events import StudyStatusChanged, TrialEnded
-from trialist.core.records import Trial
+from trialist.core.events import StudyStatusChanged
+from trialist.core.records import PERSON, Trial
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.engine import guards
-from trialist.engine.control import PERSON
 from trialist.engine.course import Course
 from trialist.engine.lead import Lead
-from trialist.engine.outcome import Errand, Leaving
+from trialist.engine.outcome import Errand, Leaving, end_at_rest
 from trialist.engine.runs import Runs
 
 
@@ -112,18 +111,9 @@ def end_left(lead: Lead, runs: Runs, *, all_of_them: str) -> bool:
             runs.leave(trial.number, Leaving(Errand.STOP, trial.paused_by, reason))
             continue
         known = trial.value is not None and math.isfinite(trial.value)
-        lead.emit(
-            TrialEnded(
-                trial=trial.number,
-                attempt=trial.attempt,
-                # One that never got anywhere was not stopped at a step: nothing of it counts.
-                status=TrialStatus.STOPPED if known or trial.status is TrialStatus.PAUSED else TrialStatus.CANCELLED,
-                step=trial.step,
-                metrics=trial.metrics,
-                value=trial.value if known else None,
-                by=trial.paused_by,
-                reason=reason,
-            )
-        )
+        # One that never got anywhere was not stopped at a step: nothing of it counts.
+        stopped = known or trial.status is TrialStatus.PAUSED
+        status = TrialStatus.STOPPED if stopped else TrialStatus.CANCELLED
+        lead.emit(end_at_rest(trial, status, by=trial.paused_by, reason=reason))
         runs.ended(lead.trials[trial.number])
     return bool(runs.active)

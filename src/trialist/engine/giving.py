@@ -8,7 +8,7 @@ from __future__ import annotations
 from trialist.core.events import TrialResumed
 from trialist.core.ports import Scheduler, Searcher
 from trialist.core.records import Exhausted, NeedsReply, Trial
-from trialist.core.states import StudyStatus
+from trialist.core.states import StudyStatus, TrialStatus
 from trialist.engine import guards
 from trialist.engine.course import Course
 from trialist.engine.lead import Lead
@@ -52,16 +52,25 @@ class Giving:
     def fill(self) -> None:
         """Begin trials until there is no room or nothing to begin."""
         fold = self._lead.fold
-        while fold.status is StudyStatus.RUNNING and not self._course.stopping and not self._course.guard():
-            waiting = self._lead.next_waiting()
+        while fold.status is StudyStatus.RUNNING and not self._course.interrupted and not self._course.guard():
+            stopping = bool(fold.stopping)
+            waiting = self._begun() if stopping else self._lead.next_waiting()
             if not self._runs.has_room(fold.spec.budget.jobs, None if waiting is None else waiting.number):
                 return
-            trial = waiting or self._promoted() or self._new_trial() or self._promoted_last()
+            trial = waiting or (None if stopping else self._next())
             if trial is None:
                 return
             if not self._runs.has_room(fold.spec.budget.jobs, trial.number):
                 return  # promoted where it sits parked, and that device is busy: it waits for it
             self._starting.begin(trial)
+
+    def _begun(self) -> Trial | None:
+        """Of a study that is being stopped, the next trial that has run already and lost its place: it runs to its end."""
+        rows = self._lead.live()
+        return next((trial for trial in rows if trial.status is TrialStatus.WAITING and trial.attempt), None)
+
+    def _next(self) -> Trial | None:
+        return self._promoted() or self._new_trial() or self._promoted_last()
 
     def _promoted_last(self) -> Trial | None:
         """Whoever waited for others that will not come."""

@@ -146,7 +146,8 @@ class Engine:
             LeaseLost: Another process took over; nothing was written since.
             StoreError: The store was away for longer than ``STORE_PATIENCE_S``.
         """
-        begin_leading(self._lead, self._a.configured, self._a.budget)
+        for trial in begin_leading(self._lead, self._a.configured, self._a.budget):
+            self._runs.ended(trial)
         faults.point("engine.settled")
         self._commit()
         faults.point("engine.opened")
@@ -259,8 +260,8 @@ class Engine:
 
     def _heed(self, interrupts: Interrupts) -> None:
         """React to interrupts and to a paused study."""
-        if interrupts.count and not self._course.stopping:
-            self._course.stopping = "interrupted"
+        if interrupts.count:
+            self._course.interrupted = "interrupted"
         if interrupts.kills and self._runs.active:
             self._runs.kill_all(Leaving(Errand.YIELD, "engine", "interrupted"))
         self._orders.heed_pause()

@@ -32,7 +32,7 @@ class Orders:
         lead: The study.
         runs: What runs.
         context: What commands need.
-        course: Told of a stop.
+        course: Told where there may be more to suggest again.
         store: Where commands wait.
         clock: For the time between two looks.
         commit: Makes the answers durable, through a store that is away.
@@ -93,8 +93,6 @@ class Orders:
         finally:
             faults.point("engine.command.applied")
             self._commit()  # before the store is asked again, which would still call it pending
-        if command.kind is CommandKind.STOP:
-            self._course.stopping = "stopped by a person"
         if command.kind in (CommandKind.SET_BUDGET, CommandKind.RESUME, CommandKind.ENQUEUE):
             self._course.exhausted = ""
         if command.kind is CommandKind.PAUSE:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from trialist.core.errors import nearest
 from trialist.core.events import AttemptEnded, TrialEnded
 from trialist.core.ports import ExitedSignal
-from trialist.core.records import Failure, FailureReason, Metric, OutcomeKind, Suggestion, Trial
+from trialist.core.records import PERSON, Failure, FailureReason, Metric, OutcomeKind, Suggestion, Trial
 from trialist.core.states import TrialStatus
 
 
@@ -79,7 +79,7 @@ def end_of_attempt(
         return _ended(trial, TrialStatus.STOPPED, outcome, known, value=value, by=leaving.by, reason=leaving.reason)
     if trial.status is TrialStatus.PAUSED:  # parked in its worker, and now without it
         status, by = TrialStatus.PAUSED, trial.paused_by
-    elif leaving is not None and leaving.errand is Errand.PAUSE and outcome is not OutcomeKind.LOST:
+    elif leaving is not None and _holds(leaving, outcome):
         status, by = TrialStatus.PAUSED, leaving.by
     else:
         status, by = TrialStatus.WAITING, ""
@@ -90,6 +90,26 @@ def end_of_attempt(
         status=status,
         by=by,
         message=message or (leaving.reason if leaving is not None else ""),
+    )
+
+
+def _holds(leaving: Leaving, outcome: OutcomeKind) -> bool:
+    """Whether a pause holds: one that a scheduler meant for a boundary does not where the attempt never got there."""
+    return leaving.errand is Errand.PAUSE and (leaving.by == PERSON or outcome is not OutcomeKind.LOST)
+
+
+def end_at_rest(trial: Trial, status: TrialStatus, *, by: str, reason: str) -> TrialEnded:
+    """The end of a live trial of which nothing runs: its value at the step reached counts where such an end counts."""
+    counts = status.counts and trial.value is not None and math.isfinite(trial.value)
+    return TrialEnded(
+        trial=trial.number,
+        attempt=trial.attempt,
+        status=status,
+        step=trial.step,
+        metrics=trial.metrics if status.counts else {},
+        value=trial.value if counts else None,
+        by=by,
+        reason=reason,
     )
 
 

@@ -7,7 +7,8 @@ and their trials wait again. Knows no executor: whatever ran is gone by now (a d
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from trialist.core.events import (
     AttemptEnded,
@@ -23,9 +24,10 @@ from trialist.core.events import (
 )
 from trialist.core.fold import fold_trial
 from trialist.core.ports import Clock, Scheduler, Searcher, Store
-from trialist.core.records import Budget, Lease, OutcomeKind, Study, Trial
+from trialist.core.records import PERSON, Budget, Lease, OutcomeKind, Study, Trial
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.engine.lead import Batch, Lead
+from trialist.engine.outcome import Errand, end_at_rest
 
 _log = logging.getLogger("trialist")
 CLIENT = "client "
@@ -127,8 +129,17 @@ def fold_events(
             store.renew_lease(lease)
 
 
-def settle_lost(lead: Lead) -> int:
-    """Declare what ran under the last engine lost; returns how many trials wait again because of it.
+class Settled(NamedTuple):
+    """What a new leader made of the last one's trials."""
+
+    waiting: int
+    """How many wait again."""
+    ended: tuple[Trial, ...]
+    """Those that a person had told to end."""
+
+
+def settle_lost(lead: Lead) -> Settled:
+    """Declare what ran under the last engine lost: it waits again, unless a person had told it otherwise.
 
     Trials that a client asked for run outside any engine and stay as they are. The time between the last engine's last
     commit and now is nobody's: a study that is resumed the next day has not computed all night.
@@ -136,36 +147,46 @@ def settle_lost(lead: Lead) -> int:
     assert lead.lease is not None
     last_heard = lead.fold.last_active_at
     lead.emit(LeaseTaken(epoch=lead.lease.epoch, holder=str(lead.lease.holder)))
-    lost = 0
+    waiting, ended = 0, []
     for trial in lead.live():
         if trial.worker.startswith(CLIENT) and trial.status is TrialStatus.RUNNING:
             continue
-        if trial.status is TrialStatus.RUNNING or trial.parked:
-            lead.emit(
-                AttemptEnded(
-                    trial=trial.number,
-                    attempt=trial.attempt,
-                    outcome=OutcomeKind.LOST,
-                    # One that was promoted where it sat, and had no place yet, goes on waiting for one.
-                    status=TrialStatus.PAUSED if trial.status is TrialStatus.PAUSED else TrialStatus.WAITING,
-                    by=trial.paused_by,
-                    message="the engine that ran it ended",
-                    until=last_heard,
-                )
+        if trial.status is not TrialStatus.RUNNING and not trial.parked:
+            continue
+        paused = trial.ordered == Errand.PAUSE
+        # One that was promoted where it sat, and had no place yet, goes on waiting for one.
+        rests = paused or trial.status is TrialStatus.PAUSED
+        lead.emit(
+            AttemptEnded(
+                trial=trial.number,
+                attempt=trial.attempt,
+                outcome=OutcomeKind.LOST,
+                status=TrialStatus.PAUSED if rests else TrialStatus.WAITING,
+                by=PERSON if paused else trial.paused_by,
+                message=trial.reason if paused else "the engine that ran it ended",
+                until=last_heard,
             )
-            lost += trial.status is TrialStatus.RUNNING
-    return lost
+        )
+        if trial.ordered and not paused:
+            status = TrialStatus.CANCELLED if trial.ordered == Errand.CANCEL else TrialStatus.STOPPED
+            lead.emit(end_at_rest(lead.trials[trial.number], status, by=PERSON, reason=trial.reason))
+            ended.append(lead.trials[trial.number])
+        else:
+            waiting += trial.status is TrialStatus.RUNNING and not rests
+    return Settled(waiting, tuple(ended))
 
 
-def begin_leading(lead: Lead, configured: RunConfigured | None, budget: Budget | None) -> None:
+def begin_leading(lead: Lead, configured: RunConfigured | None, budget: Budget | None) -> Sequence[Trial]:
     """Record that a process begins to lead: what it found lost, and what it says of the run where that is new.
+
+    Returns the trials that ended by that: a person had told them to, and their engine died before they did.
 
     Args:
         lead: Taken up under a lease.
         configured: What this run says of objective, executor and resources.
         budget: What it says of the budget.
     """
-    lost = settle_lost(lead)
+    lost, ended = settle_lost(lead)
     fold = lead.fold
     if configured is not None and configured != RunConfigured(
         objective=fold.spec.objective, executor=fold.spec.executor, resources=fold.spec.resources
@@ -179,3 +200,4 @@ def begin_leading(lead: Lead, configured: RunConfigured | None, budget: Budget |
         message = f"took the study up again: {lost} running trial{'s' * (lost != 1)} start over"
         lead.emit(Noted(message=message))
         _log.info(message)
+    return ended
