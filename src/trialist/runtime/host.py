@@ -260,6 +260,7 @@ class AsOwnProcess:
     def __enter__(self) -> None:
         self._environment = dict(os.environ)
         self._cwd = _cwd()
+        self._streams = sys.stdout, sys.stderr
         _flush()
         self._kept = [os.dup(1), os.dup(2)]
         os.dup2(self._begin.stdout, 1)
@@ -270,6 +271,10 @@ class AsOwnProcess:
 
     def __exit__(self, *_: object) -> None:
         _flush()
+        sys.stdout, sys.stderr = (
+            open(descriptor, "w", buffering=1, errors="backslashreplace", closefd=False) if stream.closed else stream  # noqa: PTH123
+            for descriptor, stream in zip((1, 2), self._streams, strict=True)
+        )
         for descriptor, kept in zip((1, 2), self._kept, strict=True):
             os.dup2(kept, descriptor)
             os.close(kept)
