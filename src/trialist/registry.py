@@ -27,11 +27,16 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "executor": {
         "inline": "trialist.execute.inline:InlineExecutor",
+        "pool": "trialist.execute.pool:PoolExecutor",
         "command": "trialist.execute.command:CommandExecutor",
     },
     "store": {
         "memory": "trialist.store.memory:MemoryStore",
         "sqlite": "trialist.store.sql:SqlStore",
+        "postgresql": "trialist.store.sql:SqlStore",
+    },
+    "door": {
+        "sweep": "trialist.sweep.queued:lead_queued",
     },
     "model_type": {
         "sklearn": "trialist.train.sklearn:SklearnModel",
@@ -39,7 +44,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 """Kind to name to ``module:attribute``."""
 
-EXTRAS: dict[str, str] = {"sklearn": "sklearn"}
+EXTRAS: dict[str, str] = {"sklearn": "sklearn", "psycopg": "postgres"}
 """Top-level module that may be missing to the extra that brings it."""
 
 

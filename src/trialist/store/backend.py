@@ -6,12 +6,12 @@ what the driver's errors mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy.engine import Dialect
 
-from trialist.core.errors import TrialistError
+from trialist.core.errors import StoreBusy, TrialistError
 
 
 class Cursor(Protocol):
@@ -51,6 +51,29 @@ class Connection(Protocol):
         ...
 
 
+class CommitInDoubt(StoreBusy):
+    """The connection was lost while a commit was on its way, and the server has not come back to say what became of it."""
+
+
+Check = Callable[[int], None]
+"""Takes the number of rows that a statement changed; raises where it is wrong."""
+
+
+class Together(Protocol):
+    """Statements of one transaction that may go out without waiting for each other's answers."""
+
+    def run(self, sql: str, rows: Sequence[Sequence[Any]], check: Check | None = None) -> None:
+        """Run a statement for each row, now or in ``finish``; then ``check`` is called, statement by statement."""
+        ...
+
+    def finish(self) -> None:
+        """Wait until all were run and checked.
+
+        Raises what the first check raised that was not content, or else the driver's first error.
+        """
+        ...
+
+
 class Backend(Protocol):
     """A database product at one place."""
 
@@ -81,6 +104,14 @@ class Backend(Protocol):
 
     def tables(self, connection: Connection) -> set[str]:
         """Names of all tables."""
+        ...
+
+    def lock_schema(self, cursor: Cursor) -> None:
+        """Keep everybody else from making or altering a schema until the transaction ends."""
+        ...
+
+    def together(self, cursor: Cursor) -> Together:
+        """A new group of statements, for the transaction of this cursor."""
         ...
 
     def settle(self, connection: Connection) -> None:

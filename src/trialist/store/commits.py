@@ -6,8 +6,6 @@ statements and a cursor; leases and fences are the store's (``store.sql``).
 
 from __future__ import annotations
 
-from typing import Any
-
 from trialist.core import faults
 from trialist.core.errors import InternalError
 from trialist.core.events import (
@@ -24,12 +22,14 @@ from trialist.core.events import (
     StudySubmitted,
     StudyWithdrawn,
     TrialEnded,
+    TrialSuggested,
 )
 from trialist.core.ports import Commit
 from trialist.core.records import CommandStatus
+from trialist.core.wire import event_to_json
 from trialist.store import rows, statements
-from trialist.store.backend import Cursor
-from trialist.store.compiling import Sql, Statements
+from trialist.store.backend import Cursor, Together
+from trialist.store.compiling import Statements
 from trialist.store.paging import rank, sign_of
 
 _IN_SPEC = RunConfigured | StudySubmitted | StudyWithdrawn
@@ -113,46 +113,56 @@ class Batch:
             case CheckpointFreed():
                 self._freed.append((self._sid, body.checkpoint))
             case CommandApplied():
-                self._answer(body.command, CommandStatus.APPLIED, rows.command_answer(result=body.result))
+                self._answer(body.command, CommandStatus.APPLIED, rows.applied_answer(body))
             case CommandRefused():
-                self._answer(body.command, CommandStatus.REFUSED, rows.command_answer(error=body.error))
+                self._answer(body.command, CommandStatus.REFUSED, rows.refused_answer(body))
 
     def _answer(self, command: int, status: CommandStatus, answer: str) -> None:
         self._answers.append((status.value, answer, self._sid, command))
 
-    def write(self, cursor: Cursor, sql: Statements) -> None:
-        """Write all rows, inside a transaction whose fence has held.
+    def write(self, cursor: Cursor, together: Together, sql: Statements) -> None:
+        """Write all rows, inside a transaction behind a fence.
+
+        Args:
+            cursor: The transaction's.
+            together: It may hold the fence, not run yet; all of it has been run in the end.
+            sql: Compiles statements.
 
         Raises:
             InternalError: A row that was to change is not there or is terminal; the transaction must be rolled back.
         """
-        _many(cursor, sql(statements.insert_trial), self._new)
-        if _many(cursor, sql(statements.update_trial), self._changed) != len(self._changed):
+        together.run(sql(statements.insert_trial).text, self._new)
+        together.run(sql(statements.update_trial).text, self._changed, self._check_changed)
+        faults.point("store.commit.trials")
+        together.run(sql(statements.insert_event).text, self._events)
+        faults.point("store.commit.events")
+        begun = [(self._sid, *key, start, ending) for key, (start, ending) in self._attempts.items()]
+        together.run(sql(statements.insert_attempt).text, begun)
+        together.run(sql(statements.end_attempt).text, self._endings)
+        new = [(self._sid, *key, at, rows.metrics_text(metrics)) for key, (at, metrics) in self._reports.items()]
+        inserted: list[int] = []
+        together.run(sql(statements.insert_report).text, new, inserted.append)
+        faults.point("store.commit.reports")
+        together.run(sql(statements.insert_checkpoint).text, self._checkpoints)
+        together.run(sql(statements.delete_checkpoint).text, self._freed)
+        together.run(sql(statements.answer_command).text, self._answers)
+        together.run(sql(statements.update_spec).text, self._specs)
+        if self._line is not None:
+            together.run(sql(statements.leave_line).text, [(self._sid,)])
+            together.run(sql(statements.enter_line).text, self._line)
+        together.finish()
+        if inserted != [len(new)]:
+            self._merge_reports(cursor, sql)
+
+    def _check_changed(self, count: int) -> None:
+        if count != len(self._changed):
             numbers = ", ".join(str(row[-1]) for row in self._changed)
             raise InternalError(
                 f"of the trials {numbers}, at least one has ended or is not there: nothing may change it."
             )
-        faults.point("store.commit.trials")
-        _many(cursor, sql(statements.insert_event), self._events)
-        faults.point("store.commit.events")
-        begun = [(self._sid, *key, start, ending) for key, (start, ending) in self._attempts.items()]
-        _many(cursor, sql(statements.insert_attempt), begun)
-        _many(cursor, sql(statements.end_attempt), self._endings)
-        self._write_reports(cursor, sql)
-        faults.point("store.commit.reports")
-        _many(cursor, sql(statements.insert_checkpoint), self._checkpoints)
-        _many(cursor, sql(statements.delete_checkpoint), self._freed)
-        _many(cursor, sql(statements.answer_command), self._answers)
-        _many(cursor, sql(statements.update_spec), self._specs)
-        if self._line is not None:
-            _many(cursor, sql(statements.leave_line), [(self._sid,)])
-            _many(cursor, sql(statements.enter_line), self._line)
 
-    def _write_reports(self, cursor: Cursor, sql: Statements) -> None:
-        """Insert them all; only if that leaves some out is it worth looking for steps that had a report already."""
-        new = [(self._sid, *key, at, rows.metrics_text(metrics)) for key, (at, metrics) in self._reports.items()]
-        if _many(cursor, sql(statements.insert_report), new) == len(new):
-            return
+    def _merge_reports(self, cursor: Cursor, sql: Statements) -> None:
+        """Add to the reports of steps that had one already; worth looking for only where an insert left some out."""
         for key, (at, metrics) in self._reports.items():
             place = dict(zip(("trial_", "attempt_", "step_"), key, strict=True))
             find = sql(statements.report)
@@ -163,9 +173,27 @@ class Batch:
             cursor.execute(update.text, update.bind(sid_=self._sid, at=at, metrics=text, **place))
 
 
-def _many(cursor: Cursor, sql: Sql, values: list[Any]) -> int:
-    """Run a statement for each row; how many rows it changed."""
-    if not values:
-        return 0
-    cursor.executemany(sql.text, values)
-    return cursor.rowcount
+def rest_of(commit: Commit, last: Event) -> Commit | None:
+    """What of a commit is still to be written where its beginning is there already, up to the event ``last``.
+
+    ``None``: the beginning of something else is there. A call whose outcome its caller never heard of is made again with
+    what has happened since.
+    """
+    base = commit.study.seq - len(commit.events)
+    written = last.seq - base
+    if not 0 < written <= len(commit.events) or event_to_json(commit.events[written - 1]) != event_to_json(last):
+        return None
+    left = commit.events[written:]
+    touched = {event.trial for event in left}
+    new = {event.body.trial for event in left if isinstance(event.body, TrialSuggested)}
+    ended = {event.body.trial for event in left if isinstance(event.body, TrialEnded)}
+    return Commit(
+        study=commit.study,
+        events=left,
+        new_trials=[trial for trial in commit.new_trials if trial.number in new],
+        changed_trials=[
+            trial
+            for trial in (*commit.new_trials, *commit.changed_trials)
+            if trial.number in touched - new and (trial.number in ended or not trial.status.is_terminal)
+        ],
+    )

@@ -40,6 +40,7 @@ def _create(backend: Backend, connection: Connection) -> None:
     cursor = connection.cursor()
     cursor.execute(backend.begin_write)
     try:
+        backend.lock_schema(cursor)
         # Another process may have been here since we looked.
         if not backend.tables(connection):
             for statement in create_statements(backend.dialect):
@@ -85,6 +86,6 @@ def schema_of(backend: Backend, connection: Connection) -> str:
     if not (isinstance(found, str) and len(found) == len(SCHEMA_VERSION) and found.isdigit()):
         some = ", ".join(sorted(names)[:4])
         raise StoreError(
-            backend.name, f"this database belongs to something else (its tables: {some}). Give another path."
+            backend.name, f"this database belongs to something else (its tables: {some}). Give another one."
         )
     return found

@@ -17,6 +17,14 @@ from trialist.store.files import data_dir
 MEMORY = "memory"
 SUFFIXES = (".db", ".sqlite", ".sqlite3")
 ENVIRONMENT = "TRIALIST_STORE"
+_ALIASES = {"postgres": "postgresql"}
+"""Other spellings of a URL's scheme."""
+
+
+def scheme_of(url: str) -> str:
+    """The registered name of the store that a URL is for: ``postgresql`` for ``postgres://…``, ``postgresql+psycopg://…``."""
+    scheme = url.partition(":")[0].partition("+")[0]
+    return _ALIASES.get(scheme, scheme)
 
 
 def default_url() -> str:
@@ -29,7 +37,8 @@ def store_url(where: str | os.PathLike[str] | None) -> str:
     """The URL of the store that is meant; touches nothing.
 
     Args:
-        where: ``None`` for the default, ``"memory"``, a URL, or a path that ends in ``.db``, ``.sqlite`` or ``.sqlite3``.
+        where: ``None`` for the default, ``"memory"``, a URL (``sqlite:///…``, ``postgresql://…``), or a path that ends in
+            ``.db``, ``.sqlite`` or ``.sqlite3``.
 
     Raises:
         UserError: It is none of these; offers the nearest.
@@ -40,12 +49,14 @@ def store_url(where: str | os.PathLike[str] | None) -> str:
     scheme, colon, _ = text.partition("://")
     if colon:
         known = names("store")
-        if scheme.partition("+")[0] not in known:
+        if scheme_of(text) not in known:
             raise UnknownName("store", scheme, known)
         return text
     if text in names("store") and not text.endswith(SUFFIXES):
         if text == MEMORY:
             return text
+        if text == "postgresql":
+            raise UserError("store 'postgresql': say where, e.g. postgresql://user@host/database.")
         raise UserError(f"store '{text}': say where, e.g. {text}:///trialist.db, or give a path ending in .db.")
     if not text.endswith(SUFFIXES):
         raise UserError(
@@ -68,7 +79,7 @@ def open_store(where: str | os.PathLike[str] | None = None, *, create: bool = Tr
         MissingExtra: Its driver is not installed.
     """
     url = store_url(where)
-    name = url.partition(":")[0].partition("+")[0]
+    name = scheme_of(url)
     kind: Any = load("store", name)
     store: Store = kind(url) if create or name != "sqlite" else kind(url, create=False)
     return store

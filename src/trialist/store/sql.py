@@ -18,12 +18,14 @@ from trialist.core.events import Event, StudyCreated
 from trialist.core.ports import FORGET_WORKERS_S, Commit
 from trialist.core.records import Command, CommandStatus, Holder, Lease, Study, StudySpec, Worker
 from trialist.core.states import StudyStatus
+from trialist.registry import resolve
 from trialist.store import rows, statements
-from trialist.store.backend import Cursor
+from trialist.store.backend import Backend, CommitInDoubt, Cursor
 from trialist.store.claims import claim
-from trialist.store.commits import Batch
+from trialist.store.commits import Batch, rest_of
 from trialist.store.database import prepare
 from trialist.store.holders import LeaseState
+from trialist.store.locate import scheme_of
 from trialist.store.reading import Reading, check_text
 from trialist.store.sqlite import SqliteBackend
 
@@ -41,12 +43,36 @@ class _Led(NamedTuple):
     lease: LeaseState
 
 
+class _Fenced(Exception):
+    """The fence did not hold: nothing of the commit is written."""
+
+
+def _check_fence(count: int) -> None:
+    if count != 1:
+        raise _Fenced
+
+
+def backend_of(url: str, *, create: bool = True, timeout_s: float = 30.0) -> Backend:
+    """The database product that a URL names, at its place.
+
+    Raises:
+        StoreError: The place cannot be used; says why.
+        MissingExtra: Its driver is not installed.
+    """
+    if scheme_of(url) != "postgresql":
+        return SqliteBackend(url, create=create, timeout_s=timeout_s)
+    product = resolve("trialist.store.postgresql:PostgresBackend", "a store on PostgreSQL")
+    backend: Backend = product(url, timeout_s=timeout_s)
+    return backend
+
+
 class SqlStore(Reading):
     """The ``Store`` port over SQL.
 
     Args:
-        url: ``sqlite:///relative.db`` or ``sqlite:////absolute/path.db``; made if it is not there.
-        create: False: a database that is not there is an error.
+        url: ``sqlite:///relative.db`` or ``sqlite:////absolute/path.db``, made if it is not there; or
+            ``postgresql://user@host/database``, which must be there and may be empty.
+        create: False: a file that is not there is an error.
         timeout_s: How long to wait for other writers before ``StoreBusy``.
 
     Raises:
@@ -55,9 +81,12 @@ class SqlStore(Reading):
     """
 
     def __init__(self, url: str, *, create: bool = True, timeout_s: float = 30.0) -> None:
-        backend = SqliteBackend(url, create=create, timeout_s=timeout_s)
+        backend = backend_of(url, create=create, timeout_s=timeout_s)
         prepare(backend)
         super().__init__(backend)
+        self._backend = backend
+        self._in_doubt: Lease | None = None
+        """Of the last commit, where nobody could say what became of it."""
 
     # studies
 
@@ -197,16 +226,22 @@ class SqlStore(Reading):
         batch = Batch(sid, commit)
         row = {"sid_": sid, "status": study.status.value, "seq": study.seq, "state": rows.study_state(study)}
         row["base"] = study.seq - len(commit.events)
-        with self._connections.write() as cursor:
-            if lease is None:
-                found = self._refuse_led(cursor, sid, name=study.name)
-                self._run(cursor, statements.update_study, False, epoch_=found.lease.epoch, **row)
-            else:
-                self._run(cursor, statements.update_study, True, epoch_=lease.epoch, **row)
-            if cursor.rowcount != 1:
-                self._explain(cursor, sid, lease, commit)
-            faults.point("store.commit.fenced")
-            batch.write(cursor, self._sql)
+        fence = self._sql(statements.update_study, lease is not None)
+        try:
+            with self._connections.write() as cursor:
+                held = self._refuse_led(cursor, sid, name=study.name).lease if lease is None else lease
+                together = self._backend.together(cursor)
+                together.run(fence.text, [fence.bind(epoch_=held.epoch, **row)], _check_fence)
+                faults.point("store.commit.fenced")
+                batch.write(cursor, together, self._sql)
+        except _Fenced:
+            rest = self._explain(sid, lease, commit)
+            if rest.events:
+                self.commit(lease, rest)
+        except CommitInDoubt:
+            self._in_doubt = lease
+            raise
+        self._in_doubt = None
 
     def _sid_to_write(self, cursor: Cursor, lease: Lease | None, study_id: str, name: str) -> int:
         """The study's ``sid``; a deleted study is nobody's, so a lease on it is lost."""
@@ -234,13 +269,27 @@ class SqlStore(Reading):
             raise StudyLed(found.name, str(leader))
         return found
 
-    def _explain(self, cursor: Cursor, sid: int, lease: Lease | None, commit: Commit) -> None:
-        """Raise what kept the fence from holding."""
-        found = self._led(cursor, sid, lock=False)
+    def _explain(self, sid: int, lease: Lease | None, commit: Commit) -> Commit:
+        """What is left to write where the fence did not hold because a part of this very commit is there already.
+
+        Raises:
+            Conflict, LeaseLost, InternalError: Whatever else kept it from holding. Nobody but the holder writes under an
+                epoch, and epochs only rise: so it can be asked for after the transaction is over.
+        """
         if lease is None:
             raise Conflict(f"study '{commit.study.name}' was changed meanwhile: read it again, and try again.")
+        with self._connections.read(snapshot=True) as cursor:
+            found = self._led(cursor, sid, lock=False)
+            last = None
+            if found is not None:
+                at = {"after": found.seq - 1, "limit": 1}
+                last = self._run(cursor, statements.events_after, 0, sid=sid, **at).fetchone()
         if found is None or found.lease.epoch != lease.epoch or found.lease.holder is None:
             raise LeaseLost(commit.study.name, lease.epoch)
+        if self._in_doubt == lease and last is not None:
+            rest = rest_of(commit, self._event(last))
+            if rest is not None:
+                return rest
         base = commit.study.seq - len(commit.events)
         raise InternalError(
             f"a commit to study '{found.name}' continues from event {base}, but {found.seq} is the last."
@@ -266,7 +315,8 @@ class SqlStore(Reading):
         check_text("command's key", command.key)
         with self._connections.write() as cursor:
             sid = self._find_sid(cursor, study_id)
-            self._led(cursor, sid, lock=True)  # so that no other sender takes the same id
+            if self._led(cursor, sid, lock=True) is None:  # locked, so that no other sender takes the same id
+                raise NotFound("study", study_id, self.url)
             known = self._run(cursor, statements.command_by, "key", sid=sid, key=command.key).fetchone()
             if known is not None:
                 return rows.read_command(*known)

@@ -12,6 +12,7 @@ import os
 import shutil
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +22,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Dialect
 
 from trialist.core.errors import InternalError, StoreBusy, StoreError, StoreFull, TrialistError
-from trialist.store.backend import Connection
+from trialist.store.backend import Check, Connection, Cursor, Together
 from trialist.store.files import data_dir, network_filesystem
 
 PREFIX = "sqlite:///"
@@ -128,6 +129,13 @@ class SqliteBackend:
         cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite/_%' ESCAPE '/'")
         return {row[0] for row in cursor.fetchall()}
 
+    def lock_schema(self, cursor: Cursor) -> None:
+        """Nothing to do: whoever writes is alone."""
+
+    def together(self, cursor: Cursor) -> Together:
+        """Statements one after the other: there is no way to save."""
+        return _OneByOne(cursor)
+
     def settle(self, connection: Connection) -> None:
         """Switch the file to WAL, which stays with it. Must not run inside a transaction."""
         cursor = connection.cursor()
@@ -194,6 +202,24 @@ class SqliteBackend:
     def abandon(self, connection: object) -> None:
         """Keep a parent's connection for ever: to close it here could undo the parent's locks and delete its log."""
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
+
+class _OneByOne:
+    """See ``backend.Together``."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+
+    def run(self, sql: str, rows: Sequence[Sequence[Any]], check: Check | None = None) -> None:
+        count = 0
+        if rows:
+            self._cursor.executemany(sql, rows)
+            count = self._cursor.rowcount
+        if check is not None:
+            check(count)
+
+    def finish(self) -> None:
+        """All were run."""
 
 
 def path_of(url: str) -> Path:

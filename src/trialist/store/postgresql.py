@@ -1,0 +1,184 @@
+"""PostgreSQL as the SQL store's database, through psycopg.
+
+Passwords stay in here: no public attribute, message or repr shows them. Whoever opens the store again by its URL in another
+process has the password from where libpq looks for it (``PGPASSWORD``, ``~/.pgpass``, a service file).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, cast
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.engine import Dialect
+
+from trialist.core.errors import MissingExtra, StoreError, TrialistError
+
+try:
+    import psycopg
+except ModuleNotFoundError:
+    raise  # the registry names the pip line
+except ImportError as error:  # psycopg is there, and neither its binary part nor a libpq is
+    raise MissingExtra("a store on PostgreSQL", "postgres", "psycopg_binary") from error
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.numeric import Int8Dumper
+
+from trialist.store.backend import Connection, Cursor, Together
+from trialist.store.postgresql_errors import problem_of
+from trialist.store.postgresql_session import BoundedConnection, Pipeline, PostgresCursor, Session
+
+SCHEME = "postgresql://"
+_SECRETS = ("password", "sslpassword", "oauth_client_secret")
+_SCHEMA_LOCK = 0x7472_6961_6C69_7374
+"""The advisory lock of those who make or alter a schema: ``trialist`` in ASCII."""
+_IDLE_S = 10.0
+"""How long a process that stands still inside a transaction may keep a study locked."""
+
+# Every query of the store has its index, and is planned once a connection. Without statistics, as after a bulk load, the
+# planner would rather sort a whole study than walk it in order.
+_PLANS = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+
+
+class PostgresBackend:
+    """A PostgreSQL database, which must be there; the tables in it need not.
+
+    Args:
+        url: ``postgresql://user@host:port/database?option=value``, as libpq takes it; what is left out comes from its
+            environment (``PGHOST``, ``PGUSER`` …).
+        timeout_s: How long to wait for other writers, and for a server that is away.
+
+    Raises:
+        StoreError: The URL cannot be read.
+    """
+
+    begin_write = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+    begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    errors: tuple[type[Exception], ...] = (psycopg.Error, UnicodeEncodeError, OverflowError)
+
+    def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
+        self.url = public_url(url)
+        self.name = self.url
+        self.dialect: Dialect = PGDialect(paramstyle="format")  # type: ignore[no-untyped-call]
+        self.timeout_s = timeout_s
+        self._conninfo = _conninfo(url, self.url, timeout_s)
+
+    def connect(self, *, writes: bool) -> Session:
+        """A connection in autocommit mode."""
+        return Session(self.name, self.timeout_s, partial(self._open, writes), writes=writes)
+
+    def _open(self, writes: bool) -> BoundedConnection:
+        connection = BoundedConnection.connect(self._conninfo, autocommit=True, prepare_threshold=0)
+        try:
+            connection.patience_s = 2 * self.timeout_s + 1
+            connection.prepared_max = 500
+            # Left to itself psycopg takes the smallest type for each number, and prepares a statement for each mixture.
+            connection.adapters.register_dumper(int, Int8Dumper)
+            connection.execute(self._settings(writes), prepare=False)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _settings(self, writes: bool) -> str:
+        settings = _PLANS | {
+            "lock_timeout": str(max(1, int(self.timeout_s * 1000))),
+            "idle_in_transaction_session_timeout": str(max(1, int(min(_IDLE_S, self.timeout_s / 2) * 1000))),
+            "default_transaction_read_only": "off" if writes else "on",
+        }
+        # A SET takes no parameters; these are words and numbers of ours.
+        said = [f"SET {name} = '{value}'" for name, value in settings.items()]
+        # A database may have been told not to wait for its disk; what is acknowledged here survives a loss of power.
+        said.append(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+        return "; ".join(said)
+
+    def check_place(self) -> None:
+        """Nothing to look at: a connection leads to one database as long as it lives."""
+
+    def tables(self, connection: Connection) -> set[str]:
+        """Names of all tables in the schema in which new ones would be made."""
+        cursor = connection.cursor()
+        cursor.execute("SELECT current_schema()")
+        if cursor.fetchone()[0] is None:
+            raise StoreError(self.name, "no schema of its search_path is there to keep tables in: CREATE SCHEMA first.")
+        cursor.execute("SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = current_schema()")
+        return {row[0] for row in cursor.fetchall()}
+
+    def lock_schema(self, cursor: Cursor) -> None:
+        """Until the transaction ends, nobody else makes or alters a schema."""
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
+
+    def settle(self, connection: Connection) -> None:
+        """Nothing that a database is set to once."""
+
+    def together(self, cursor: Cursor) -> Together:
+        """Statements that go out in one piece."""
+        return Pipeline(cast(PostgresCursor, cursor).session)
+
+    def translate(self, error: Exception) -> TrialistError:
+        """What a driver's error means to a user."""
+        return problem_of(error, self.name, self.timeout_s)
+
+    def abandon(self, connection: Connection) -> None:
+        """Forget a parent's connection in the child."""
+        cast(Session, connection).abandon()
+
+
+def public_url(url: str) -> str:
+    """The URL in one spelling and without secrets; touches nothing.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    parts = _split(url)
+    where = parts.netloc.rpartition("@")
+    user = where[0].partition(":")[0]
+    netloc = (f"{user}@" if user else "") + where[2]
+    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in _SECRETS]
+    query = urlencode(kept, quote_via=quote, safe="")
+    return f"{SCHEME}{netloc}{parts.path}" + (f"?{query}" if query else "")
+
+
+def _split(url: str) -> Any:
+    if "\0" in url:
+        raise StoreError("postgresql", "a URL cannot hold a NUL.")
+    try:
+        return urlsplit(f"{SCHEME}{url.partition('://')[2]}")
+    except ValueError as error:
+        raise StoreError("postgresql", f"this URL cannot be read: {error}.") from None
+
+
+def _conninfo(url: str, public: str, timeout_s: float) -> str:
+    """What libpq connects with: the URL's own words, and ours where it has none.
+
+    Raises:
+        StoreError: It is no connection URL; the password is not repeated.
+    """
+    ours = {
+        "application_name": "trialist",
+        "connect_timeout": str(max(2, min(10, int(timeout_s)))),
+        "client_encoding": "UTF8",
+        # A machine that vanished from the network is noticed in this time, not after hours.
+        "keepalives_idle": "10",
+        "keepalives_interval": "5",
+        "keepalives_count": "3",
+        "tcp_user_timeout": str(max(1, int(timeout_s)) * 1000),
+    }
+    try:
+        given = conninfo_to_dict(f"{SCHEME}{url.partition('://')[2]}")
+    except psycopg.Error as error:
+        secret = _split(url).password or ""
+        said = str(error).strip().partition("\n")[0]
+        said = said.replace(secret, "…") if secret else said
+        raise StoreError(
+            public, f"this URL cannot be read: {said}. See postgresql://user@host:port/database."
+        ) from None
+    return make_conninfo("", **{**ours, **given})
