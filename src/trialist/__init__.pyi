@@ -5,6 +5,7 @@ from trialist.api import (
     Study,
     create_study,
     delete_study,
+    fsck,
     list_studies,
     load_study,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "create_study",
     "delete_study",
     "emit_progress",
+    "fsck",
     "list_studies",
     "load_study",
     "params",

@@ -1,7 +1,20 @@
 """The Python API under every door: make, load, list and delete studies, and hold one."""
 
+from trialist.api.checking import Finding, Fsck, Severity, fsck
 from trialist.api.opening import create_study, delete_study, list_studies, load_study
 from trialist.api.study import Study
 from trialist.api.trials import AskedTrial, TrialHandle
 
-__all__ = ["AskedTrial", "Study", "TrialHandle", "create_study", "delete_study", "list_studies", "load_study"]
+__all__ = [
+    "AskedTrial",
+    "Finding",
+    "Fsck",
+    "Severity",
+    "Study",
+    "TrialHandle",
+    "create_study",
+    "delete_study",
+    "fsck",
+    "list_studies",
+    "load_study",
+]

@@ -58,6 +58,7 @@ VERBS: dict[str, Verb] = {
         Verb("retry", "trialist.cli.retry:retry", "Try ended trials again, as new trials.", _TRIALS),
         Verb("delete", "trialist.cli.delete:delete", "Remove a study and its files.", _CARE),
         Verb("gc", "trialist.cli.gc:gc", "Remove files that no study needs any more.", _CARE),
+        Verb("fsck", "trialist.cli.fsck:fsck", "Prove a store consistent.", _CARE),
         Verb("doctor", "trialist.cli.doctor:doctor", "Check this machine and the store.", _CARE),
         Verb("db", "trialist.cli.db:app", "The store's schema: its version, and upgrades.", _CARE),
     )

@@ -226,6 +226,7 @@ class _Check:
             if event.trial in made:
                 made[event.trial].add(event)
         for number, expected in self._suspects.items():
+            self._counts["reports"] += len(made[number].made) - expected.num_reports
             for problem in expected.compare_reports(made[number], self._store.reports(self._study.id, number)):
                 yield f"trial {number}: {problem}."
 
@@ -245,10 +246,11 @@ class _Check:
             yield f"command {number} cannot be read: {error}"
             return
         if isinstance(body, CommandApplied):
-            fate = (CommandStatus.APPLIED, to_json(body).get("result", {}), "")
+            fate = (CommandStatus.APPLIED, to_json(body).get("result", {}), "", {})
         else:
-            fate = (CommandStatus.REFUSED, {}, body.error)
-        if (stored.status, dict(stored.result), stored.error) != fate or stored.kind != body.command_kind:
+            fate = (CommandStatus.REFUSED, {}, body.error, dict(body.refusal))
+        told = (stored.status, dict(stored.result), stored.error, dict(stored.refusal))
+        if told != fate or stored.kind != body.command_kind:
             yield f"command {number} ({stored.kind}) is {stored.status}, but event {seq} says {fate[0]}, or tells another answer."
 
     def _check_commands(self) -> Iterator[str]:
