@@ -6,6 +6,7 @@ from pathlib import Path
 from trialist.core.records import OutcomeKind
 from trialist.execute.command import CommandExecutor, Launch, function_launch
 from trialist.execute.inline import InlineExecutor
+from trialist.execute.pool import PoolExecutor
 from trialist.testing.executors import ExecutorContract
 
 
@@ -18,6 +19,12 @@ class TestCommandWithFunctions(ExecutorContract):
     def make(self, objective, metric_names):
         target = f"trialist.testing.executors:{objective.__name__}"
         return CommandExecutor(function_launch(target, metric_names=metric_names), grace_s=2.0)
+
+
+class TestPoolWithFunctions(ExecutorContract):
+    def make(self, objective, metric_names):
+        target = f"trialist.testing.executors:{objective.__name__}"
+        return PoolExecutor(function_launch(target, metric_names=metric_names), grace_s=2.0)
 
 
 SCRIPT = """

@@ -97,6 +97,13 @@ class Attempt:
         self.due: float | None = None
         """When ``act`` wants to be called."""
         self.exited = False
+        self.argv: list[str] = order["argv"]
+        self.parent: int | None = None
+        """The template that its process was forked from."""
+        self.warm: Mapping[str, Any] = {}
+        """How it starts from a template, where it does."""
+        self.lost = ""
+        """Why its end says nothing about it: what it was forked from died."""
         self._order = order
         self._tell = tell
         self._why = ""
@@ -119,36 +126,69 @@ class Attempt:
     # starting
 
     def spawn(self, base: Mapping[str, str], tie: Callable[[], None]) -> None:
-        """Start the process, in a session of its own.
+        """Start the process of an open attempt, in a session of its own.
 
         Raises:
             OSError: It cannot be started.
             ValueError: An argument or a variable holds a NUL.
         """
         order = self._order
-        self._open_outputs()
-        try:
-            child = subprocess.Popen(
-                order["argv"],
-                stdin=subprocess.DEVNULL,
-                stdout=self.outputs[0].writer,
-                stderr=self.outputs[1].writer,
-                cwd=order["cwd"],
-                env={**base, **order["env"]},
-                start_new_session=True,
-                preexec_fn=tie,  # safe: the warden has one thread
-            )
-        except BaseException:
-            for output in self.outputs:
-                output.close()
-            raise
+        child = subprocess.Popen(
+            order["argv"],
+            stdin=subprocess.DEVNULL,
+            stdout=self.outputs[0].writer,
+            stderr=self.outputs[1].writer,
+            cwd=order["cwd"],
+            env={**base, **order["env"]},
+            start_new_session=True,
+            preexec_fn=tie,  # safe: the warden has one thread
+        )
         child.returncode = 0  # reaped by the warden's own wait; nothing of Popen is used again
-        self.pid = child.pid
+        self.born(child.pid)
+
+    def open(self) -> None:
+        """Open its logs, and let its time begin.
+
+        Raises:
+            OSError: A log cannot be opened.
+        """
+        self._open_outputs()
+        self._began = time.monotonic()
+        if self._order["timeout_s"] is not None:
+            self._stage, self.due = "timeout", self._began + self._order["timeout_s"]
+
+    def born(self, pid: int, parent: int | None = None) -> None:
+        """It has a process, which leads a session of its own; where it was told to end meanwhile, the process hears it now.
+
+        Args:
+            pid: Of the process.
+            parent: The template that it was forked from; ``None``: ourselves.
+        """
+        self.pid, self.parent = pid, parent
         for output in self.outputs:
             output.started()
-        self._began = time.monotonic()
-        if order["timeout_s"] is not None:
-            self._stage, self.due = "timeout", self._began + order["timeout_s"]
+        if self._why:
+            self._terminate()
+
+    @property
+    def is_unborn(self) -> bool:
+        """Whether it waits for a template to give it a process."""
+        return bool(self.warm) and self.pid == 0 and not self.exited
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it was told to end, for whatever reason."""
+        return bool(self._why)
+
+    def withdrawn(self) -> None:
+        """It is taken back before it had a process."""
+        self.reaped(signal.SIGKILL)
+        self._clean = True
+
+    def close_outputs(self) -> None:
+        """Close its logs, behind what was written to them."""
+        for output in self.outputs:
+            output.close()
 
     def _open_outputs(self) -> None:
         order = self._order
@@ -212,10 +252,14 @@ class Attempt:
         self.end("memory", 0.0)
 
     def _terminate(self, grace_s: float | None = None) -> None:
-        send_group(self.pid, signal.SIGTERM)
-        send_group(self.pid, signal.SIGCONT)  # one that sleeps in SIGSTOP must wake up to hear it
+        self._send(signal.SIGTERM)
+        self._send(signal.SIGCONT)  # one that sleeps in SIGSTOP must wake up to hear it
         self._stage = "term"
         self.due = time.monotonic() + (self._order["grace_s"] if grace_s is None else grace_s)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.pid:  # group 0 is our own
+            send_group(self.pid, number)
 
     # ending
 
@@ -238,13 +282,13 @@ class Attempt:
         elif self._stage == "asked":
             self._terminate()
         else:
-            send_group(self.pid, signal.SIGKILL)
-            kill_all(of_trial(self.pid, self.token.encode(), others, alone=alone).members)
+            self._send(signal.SIGKILL)
+            kill_all(of_trial(self.pid, self.token.encode(), others, alone=alone, parent=self.parent).members)
             self._stage, self.due = "kill", now + 0.5
 
     def _end_family(self, others: Iterable[int], *, alone: bool) -> bool:
         """End what its first process left behind; whether nothing is left."""
-        family = of_trial(self.pid, self.token.encode(), others, alone=alone)
+        family = of_trial(self.pid, self.token.encode(), others, alone=alone, parent=self.parent)
         kill_all(family.members)
         self._looks += 1
         # The system may show a process without its environment for a moment, so a stranger is looked at again.
@@ -268,8 +312,7 @@ class Attempt:
 
     def finish(self) -> None:
         """Close everything and tell the end."""
-        for output in self.outputs:
-            output.close()
+        self.close_outputs()
         file, problem = _read_metrics(self._order["metrics_file"], self._file_before)
         if self._later and not self.spoke and not self._why:
             # "epoch 3 loss=0.5", then "loss=0.42": of what is printed the last counts, so it belongs to the last step.
@@ -281,6 +324,7 @@ class Attempt:
                 "id": self.id,
                 "status": self._status,
                 "why": self._why,
+                "lost": self.lost if self._status == signal.SIGKILL else "",
                 "told": self.told,
                 "seconds": time.monotonic() - self._began,
                 "printed": encode_metrics(self._printed),

@@ -30,7 +30,7 @@ from trialist.core.ports import (
     Signal,
 )
 from trialist.core.records import AttemptKey, Segment
-from trialist.execute.launch import Launch, Prepare, environment, function_launch, worker_order
+from trialist.execute.launch import Launch, Prepare, environment, function_launch
 from trialist.execute.outcomes import GB, MEMORY, ended, not_started, refused_by_system, worker_died
 from trialist.execute.processes import end_marked
 from trialist.execute.warden_process import WardenProcess
@@ -96,14 +96,16 @@ class CommandExecutor:
         try:
             faults.point("executor.start")
             launch = self._prepare(segment)
+            warden = self._current_warden()
+            if launch.pickled is not None:
+                launch = launch.at(warden.keep(launch.pickled))
             for log in (launch.stdout, launch.stderr):
                 if log is not None:
                     log.parent.mkdir(parents=True, exist_ok=True)
             Path(segment.run_dir).mkdir(parents=True, exist_ok=True)
-            warden = self._current_warden()
-            added = {**launch.env, **environment(segment, token, warden.address)}
+            own = environment(segment, token, warden.address)
             folder = str((launch.cwd or Path.cwd()).absolute())
-            added_order = {} if launch.worker is None else worker_order(segment, launch, launch.worker, folder)
+            more = self._more(segment, launch, folder, own)
         except OSError as error:
             if error.errno in (ENOSPC, EDQUOT):
                 raise
@@ -122,7 +124,7 @@ class CommandExecutor:
                 "id": self._count,
                 "token": token,
                 "argv": argv,
-                "env": added,
+                "env": {**launch.env, **own},
                 "cwd": folder,
                 "stdout": str(launch.stdout.absolute()),
                 "stderr": None if launch.stderr is None else str(launch.stderr.absolute()),
@@ -132,9 +134,21 @@ class CommandExecutor:
                 "grace_s": self._grace_s,
                 "trial": segment.trial,
                 "memory_bytes": round(segment.resources.get(MEMORY, 0.0) * GB) or None,
-                **added_order,
+                **more,
             }
         )
+
+    def _more(self, segment: Segment, launch: Launch, folder: str, own: dict[str, str]) -> dict[str, Any]:
+        """What else an order to start says.
+
+        Args:
+            segment: What is to run.
+            launch: How.
+            folder: The working directory.
+            own: What only this attempt has in its environment.
+        """
+        del segment, launch, folder, own
+        return {}
 
     def go_on(self, key: AttemptKey, to_step: int | None) -> None:
         self._order("go_on", key, to_step=to_step)
@@ -213,13 +227,15 @@ class CommandExecutor:
             return [CheckpointedSignal(key=key, step=message["step"], path=path, num_bytes=num_bytes)]
         return [self._exited(key, message)]
 
-    def _exited(self, key: AttemptKey, message: dict[str, Any]) -> ExitedSignal:
+    def _exited(self, key: AttemptKey, message: dict[str, Any]) -> ExitedSignal | LostSignal:
         running = self._running.pop(key)
         del self._keys[running.id]
         reported = key in self._reported
         self._reported.discard(key)
         if "not_started" in message:
             return refused_by_system(key, running.argv, message["not_started"])
+        if message["lost"] and not message["why"]:
+            return LostSignal(worker=self.worker(), keys=(key,), message=message["lost"])
         return ended(running.segment, message, reported=reported)
 
     def _lost(self, message: dict[str, Any]) -> LostSignal:

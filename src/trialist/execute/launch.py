@@ -9,7 +9,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -26,26 +27,54 @@ _BOOT = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Worker:
-    """A worker process that runs many trials, and the function that it is to call for this one.
+class WarmKind(StrEnum):
+    """What a Python process runs."""
 
-    Trials with equal workers, devices and directories share them.
-    """
+    SCRIPT = "script"
+    MODULE = "module"
+    FUNCTION = "function"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Warm:
+    """How the process of a ``Launch`` can be forked from one that has its imports behind it; the same as ``argv`` says."""
+
+    python: Sequence[str]
+    """The interpreter and its options."""
+    kind: WarmKind
+    name: str
+    """The script as ``argv`` names it, the module behind ``-m``, or the function."""
+    args: Sequence[str] = ()
+    """What follows."""
+
+
+PICKLED = "{pickled}"
+"""Stands for the path of ``Launch.pickled`` where a function is named."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """How a worker process that runs many trials can run a ``Launch``; the same as ``argv`` says."""
 
     target: str
-    """``module:function``, ``path/to/file.py:function`` or the path of a pickle that ends in ``.pkl``."""
+    """``module:function``, ``path/to/file.py:function`` or ``PICKLED``."""
     metric_names: Sequence[str] = ()
-    places: int = 1
-    """How many trials it may hold at once: 1 runs each on its main thread, more runs each on a thread of its own."""
     path: Sequence[str] = ()
-    """Its ``sys.path``."""
+    """``sys.path``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workers:
+    """Worker processes that run many trials. Trials with equal ``Launch.env``, devices and directories share them."""
+
+    places: int = 1
+    """How many trials one may hold at once: 1 runs each on its main thread, more run each on a thread of its own."""
     spare: int = 1
-    """How many of its kind may wait for work; more of them leave."""
+    """How many of a kind may wait for work; more of them leave."""
     recycle_after: int | None = 100
-    """Trials after which it is replaced, as soon as it is empty; ``None``: never."""
+    """Trials after which one is replaced, as soon as it is empty; ``None``: never."""
     recycle_growth_bytes: int | None = 1 << 30
-    """Growth since its first trial above which it is replaced, as soon as it is empty; ``None``: never."""
+    """Growth since its first trial above which one is replaced, as soon as it is empty; ``None``: never."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,32 +93,52 @@ class Launch:
     """``None``: this process's."""
     metrics_file: Path | None = None
     """Read when the process has ended, if the process wrote it: numbers by name, as a JSON object."""
-    worker: Worker | None = None
-    """Runs the trial instead of ``argv``."""
+    call: Call | None = None
+    """How a pool's worker may run it; ``None``: it needs a process of its own."""
+    warm: Warm | None = None
+    """How a pool may start it; ``None``: as a plain process."""
+    pickled: bytes | None = None
+    """A function by value, for a private file that goes with the executor; its path takes the place of ``PICKLED``."""
+
+    def at(self, path: str) -> Launch:
+        """The launch with the path of its pickled function filled in."""
+        return replace(
+            self,
+            argv=[path if word == PICKLED else word for word in self.argv],
+            call=self.call and replace(self.call, target=path),
+            warm=self.warm
+            and replace(self.warm, name=path, args=[path if word == PICKLED else word for word in self.warm.args]),
+        )
 
 
 Prepare = Callable[[Segment], Launch]
 """Makes ready what a trial needs (directories, config files) and says what to run. Called on the engine's thread."""
 
 
-def function_launch(target: str, *, metric_names: Sequence[str] = ()) -> Prepare:
-    """A ``Prepare`` that runs an importable function as a trial, in a Python process of its own.
+def function_launch(target: str | bytes, *, metric_names: Sequence[str] = ()) -> Prepare:
+    """A ``Prepare`` that runs a function as a trial, in a Python process of its own, warm where the executor can.
 
     The process has this one's interpreter and ``sys.path``, writes ``<run_dir>/stdout.log``, and sends what the function
     returned over the channel.
 
     Args:
-        target: ``module:function`` or ``path/to/file.py:function``; dots behind the colon reach into classes.
+        target: ``module:function`` or ``path/to/file.py:function``, where dots behind the colon reach into classes; or
+            the function itself, pickled.
         metric_names: The study's metrics, the first of which a bare number stands for.
     """
-    names = [argument for name in metric_names for argument in ("--metric", name)]
-    path = json.dumps([str(Path(entry).absolute()) for entry in sys.path])
+    pickled, name = (target, PICKLED) if isinstance(target, bytes) else (None, target)
+    args = [*(argument for metric in metric_names for argument in ("--metric", metric)), name]
+    places = [str(Path(entry).absolute()) for entry in sys.path]
+    path = json.dumps(places)
 
     def prepare(segment: Segment) -> Launch:
         return Launch(
-            argv=[sys.executable, "-c", _BOOT, *names, target],
+            argv=[sys.executable, "-c", _BOOT, *args],
             stdout=Path(segment.run_dir) / "stdout.log",
             env={protocol.ENV_SYS_PATH: path},
+            warm=Warm(python=[sys.executable], kind=WarmKind.FUNCTION, name=name, args=args),
+            call=Call(target=name, metric_names=metric_names, path=places),
+            pickled=pickled,
         )
 
     return prepare
@@ -131,25 +180,25 @@ def environment(segment: Segment, token: str, address: str) -> dict[str, str]:
     return found | within()
 
 
-def worker_order(segment: Segment, launch: Launch, worker: Worker, folder: str) -> dict[str, Any]:
+def worker_order(segment: Segment, launch: Launch, call: Call, workers: Workers, folder: str) -> dict[str, Any]:
     """What the warden is told of a trial's worker."""
     devices = ",".join(segment.devices) if segment.resources.get("gpu", 0) > 0 else ""
     return {
         "host": {
-            "places": worker.places,
-            "spare": worker.spare,
+            "places": workers.places,
+            "spare": workers.spare,
             "cwd": folder,
             "env": {
-                protocol.ENV_SYS_PATH: json.dumps(list(worker.path)),
-                **(launch.env if worker.places > 1 else {}),
+                **launch.env,
+                protocol.ENV_SYS_PATH: json.dumps(list(call.path)),
                 **(dict.fromkeys(_DEVICES, devices) if devices else {}),
                 **within(),
             },
             "log": str(Path(segment.run_dir).absolute().parent / "workers.log"),
-            "recycle_after": worker.recycle_after,
-            "recycle_growth_bytes": worker.recycle_growth_bytes,
+            "recycle_after": workers.recycle_after,
+            "recycle_growth_bytes": workers.recycle_growth_bytes,
         },
-        "call": {"target": worker.target, "metrics": list(worker.metric_names)},
+        "call": {"target": call.target, "metrics": list(call.metric_names)},
     }
 
 

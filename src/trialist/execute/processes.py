@@ -121,21 +121,23 @@ class Family(NamedTuple):
     """Orphans that carry no mark of this trial: of another one, or of one that cleared its environment."""
 
 
-def of_trial(leader: int, token: bytes, others: Iterable[int], *, alone: bool) -> Family:
+def of_trial(leader: int, token: bytes, others: Iterable[int], *, alone: bool, parent: int | None = None) -> Family:
     """Living processes of one trial, among the descendants of this process.
 
     Args:
         leader: Pid, group and session of the trial's first process; it may have ended.
         token: The trial's mark.
-        others: First processes of the other trials.
+        others: Children of this process that are not the trial's: first processes of others, and templates.
         alone: No other trial runs, so an orphan without any mark is of this one too.
+        parent: Whose child the first process is; ``None``: this process's.
     """
     processes = living()
     own = os.getpid()
     apart = set(others)
     first = processes.get(leader)
     # Once the leader is reaped its number may be anybody's.
-    roots = {leader} if first is not None and first.parent == own and leader not in apart else set()
+    is_first = first is not None and first.parent == (parent or own) and leader not in apart
+    roots = {leader} if is_first else set()
     strangers: set[int] = set()
     for process in processes.values():
         if process.parent == own and process.pid != leader and process.pid not in apart:

@@ -28,6 +28,7 @@ from trialist.execute.connections import Connection
 from trialist.execute.hosts import Host, HostedAttempt, Hosts
 from trialist.execute.memory import used_above
 from trialist.execute.processes import become_subreaper, die_with_parent, kill_all, living, of_trial
+from trialist.execute.templates import Templates
 from trialist.runtime.protocol import ENVIRONMENT_OF_TRIALS, Order
 
 _HIGH, _LOW = 256 << 10, 64 << 10
@@ -60,7 +61,7 @@ class Warden:
         self._base = {name: text for name, text in os.environ.items() if name not in ENVIRONMENT_OF_TRIALS}
         self._base.setdefault("PYTHONUNBUFFERED", "1")  # a crash must not take the last lines of the log with it
         self._tie = die_with_parent()
-        self._hosts = Hosts(self._base, self._tie, self._leaders)
+        self._hosts = Hosts(self._base, self._tie, lambda: [*self._leaders(), *self._templates.pids])
         self._closing = False
         self._is_congested = False
         self._next_check = 0.0
@@ -81,6 +82,7 @@ class Warden:
         self._all.register(self._signals, selectors.EVENT_READ)
         self._all.register(self._trials.fileno(), selectors.EVENT_READ)
         self._trials.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._templates = Templates(self._base, self._tie, self._all, self._spawn_late, self._refuse, self.tell)
 
     def run(self) -> None:
         """Serve until the engine has closed or died and nothing is left."""
@@ -91,6 +93,8 @@ class Warden:
                         self._hear()
                 elif key.fd == self._signals:
                     os.read(self._signals, 4096)
+                elif key.data is not None:
+                    key.data(key.fd)
                 else:
                     for inner, _ in self._trials.select(0):
                         inner.data(inner.fileobj)
@@ -199,8 +203,9 @@ class Warden:
         families: list[Attempt | Host] = [*self._attempts.values(), *self._hosts.all]
         for family in families:
             if family.memory_limit is not None and family.pid and not family.exited:
-                others = [pid for pid in self._leaders() if pid != family.pid]
-                members = of_trial(family.pid, family.token.encode(), others, alone=not others).members
+                others, alone = self._apart_from(family.pid)
+                parent = family.parent if isinstance(family, Attempt) else None
+                members = of_trial(family.pid, family.token.encode(), others, alone=alone, parent=parent).members
                 used = used_above(members, family.memory_limit)
                 if used:
                     family.outgrew(used)
@@ -212,7 +217,7 @@ class Warden:
             return
         try:
             faults.point("warden.spawn.before")
-            attempt = self._hosted(order) if "host" in order else self._spawned(order)
+            attempt = self._hosted(order) if "host" in order else self._opened(order)
         except (OSError, ValueError, LookupError) as error:
             told = [getattr(error, "errno", None), getattr(error, "filename", None), str(error)]
             self.tell({"op": "exited", "id": order["id"], "not_started": told})
@@ -222,11 +227,36 @@ class Warden:
         self._tokens[attempt.token] = attempt
         for output in attempt.outputs:
             self._trials.register(output.reader, selectors.EVENT_READ, lambda _, o=output: self._pump(o))
+        if "warm" in order:
+            self._templates.start(attempt, order["warm"])
 
-    def _spawned(self, order: dict[str, Any]) -> Attempt:
+    def _opened(self, order: dict[str, Any]) -> Attempt:
+        """An attempt with a process, or one that a template will give a process."""
         attempt = Attempt(order, self.tell)
-        attempt.spawn(self._base, self._tie)
+        attempt.open()
+        if "warm" not in order:
+            try:
+                attempt.spawn(self._base, self._tie)
+            except BaseException:
+                attempt.close_outputs()
+                raise
         return attempt
+
+    def _spawn_late(self, attempt: Attempt) -> None:
+        """Start one as a plain process that no template would take."""
+        try:
+            attempt.spawn(self._base, self._tie)
+        except (OSError, ValueError, LookupError) as error:
+            self._refuse(attempt, [getattr(error, "errno", None), getattr(error, "filename", None), str(error)])
+
+    def _refuse(self, attempt: Attempt, told: list[Any]) -> None:
+        """A running attempt turns out to be none: number, file and text of the system's error."""
+        del self._attempts[attempt.id], self._tokens[attempt.token]
+        for output in attempt.outputs:
+            if output.reader in self._trials.get_map():
+                self._trials.unregister(output.reader)
+        attempt.close_outputs()
+        self.tell({"op": "exited", "id": attempt.id, "not_started": told})
 
     def _hosted(self, order: dict[str, Any]) -> HostedAttempt:
         host = self._hosts.find(order)
@@ -282,6 +312,8 @@ class Warden:
                 return
             if pid == 0:
                 return
+            if self._templates.died(pid, status):
+                continue
             host = self._hosts.of(pid)
             if host is not None:
                 host.reaped(status)
@@ -293,22 +325,30 @@ class Warden:
         """First processes of all families."""
         return [attempt.pid for attempt in self._attempts.values() if attempt.pid] + self._hosts.pids()
 
+    def _apart_from(self, pid: int) -> tuple[list[int], bool]:
+        """Children of ours that are not of this first process's family, and whether no other family is among them."""
+        others = [other for other in self._leaders() if other != pid]
+        return [*others, *self._templates.pids], not others
+
     def _act(self) -> None:
         now = time.monotonic()
         for host in list(self._hosts.all):
             self._act_host(host, now)
         for attempt in list(self._attempts.values()):
-            if attempt.due is not None and attempt.due <= now:
-                others = [pid for pid in self._leaders() if pid != attempt.pid]
-                attempt.act(others, alone=not others)
+            is_due = attempt.due is not None and attempt.due <= now
+            if is_due:
+                others, alone = self._apart_from(attempt.pid)
+                attempt.act(others, alone=alone)
+            if attempt.is_unborn and attempt.is_ending and self._templates.withdraw(attempt, now=is_due):
+                attempt.withdrawn()
             if attempt.is_clean and not self._is_congested:
                 self._finish(attempt)
 
     def _act_host(self, host: Host, now: float) -> None:
         host.send()
         if host.ladder.due is not None and host.ladder.due <= now:
-            others = [pid for pid in self._leaders() if pid != host.ladder.pid]
-            host.ladder.act(others, alone=not others)
+            others, alone = self._apart_from(host.ladder.pid)
+            host.ladder.act(others, alone=alone)
         if host.is_over:
             self._hosts.all.remove(host)
             for fileobj in (host.control, host.output.reader):
@@ -341,6 +381,7 @@ class Warden:
         return max(0.0, min([self._next_check, *times]) - time.monotonic())
 
     def _end_strays(self) -> None:
+        self._templates.close()
         own = os.getpid()
         deadline = time.monotonic() + 2.0
         while time.monotonic() < deadline:
@@ -364,8 +405,12 @@ def main() -> None:
     become_subreaper()
     gc.freeze()  # what is loaded stays: forked children copy less
     Warden(socket.socket(fileno=descriptor), address, engine_pid).run()
-    for step, path in ((os.unlink, address), (os.unlink, f"{folder}/log"), (os.rmdir, folder)):
+    for name in ("s", "log", "function.pkl"):
         try:  # not after an error: the engine reads the log then
-            step(path)
+            os.unlink(f"{folder}/{name}")  # noqa: PTH108 - the warden does without pathlib
         except OSError:  # the engine removes it too
             pass
+    try:
+        os.rmdir(folder)  # noqa: PTH106
+    except OSError:
+        pass

@@ -31,6 +31,7 @@ from trialist.execute.warden import main
 main()
 """
 _CLOSING_S = 5.0
+KEPT = "function.pkl"
 
 
 class WardenProcess:
@@ -47,6 +48,7 @@ class WardenProcess:
         self.connection.setblocking(False)
         self.unsent = bytearray()
         self.is_gone = False
+        self._kept: bytes | None = None
         self._received = bytearray()
         self._lines: deque[bytes] = deque()
         self._log = Path(self._folder, "log")
@@ -63,6 +65,18 @@ class WardenProcess:
                 env={name: text for name, text in os.environ.items() if name not in ENVIRONMENT_OF_TRIALS},
             )
         self.name = f"pid {self._process.pid} on {socket.gethostname()}"
+
+    def keep(self, content: bytes) -> str:
+        """Put a file beside the socket, that nobody else may read and that goes with this warden; its path.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        path = Path(self._folder, KEPT)
+        if self._kept is not content:
+            path.write_bytes(content)
+            self._kept = content
+        return str(path)
 
     def send(self, message: dict[str, Any]) -> None:
         """Send without waiting; what does not go now goes with a later call."""
@@ -123,7 +137,7 @@ class WardenProcess:
         words: list[str] = []
         with suppress(FileNotFoundError):  # it removed its folder itself
             words = self._log.read_text(errors="replace").strip().splitlines()
-        for name in ("s", "log"):
+        for name in ("s", "log", KEPT):
             Path(self._folder, name).unlink(missing_ok=True)
         with suppress(OSError):
             Path(self._folder).rmdir()

@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import json
 import os
+import pickle
 import sys
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -23,6 +24,8 @@ from trialist.runtime import protocol
 from trialist.runtime.context import TrialContext
 from trialist.runtime.objective import Ended, Objective, failed
 from trialist.runtime.process import channel_of, context_of
+
+PICKLE = ".pkl"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,11 +70,13 @@ def exit_code(ended: Ended) -> int:
 
 
 def load(target: str) -> Callable[..., Any]:
-    """The function that ``module:function`` or ``file.py:function`` names.
+    """The function that ``module:function``, ``file.py:function`` or the path of a pickle (``.pkl``) names.
 
     Raises:
         ObjectiveError: There is no such module, file or name.
     """
+    if target.endswith(PICKLE):
+        return _unpickled(Path(target))
     place, colon, name = target.rpartition(":")
     if not colon or not place or not name:
         raise ObjectiveError(f"'{target}' names no function: give 'module:function' or 'path/to/file.py:function'.")
@@ -80,6 +85,20 @@ def load(target: str) -> Callable[..., Any]:
         function: Callable[..., Any] = reduce(getattr, name.split("."), module)
     except AttributeError:
         raise ObjectiveError(f"{place} has no '{name}' at its top level.") from None
+    return function
+
+
+def _unpickled(file: Path) -> Callable[..., Any]:
+    """A function by value; what it brings of its ``__main__`` is this process's, so that its classes can be pickled again."""
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise ObjectiveError(f"there is no file {file}.") from None
+    function: Callable[..., Any] = pickle.loads(data)  # noqa: S301 - our own engine wrote it
+    if getattr(function, "__module__", None) == "__main__":
+        main = sys.modules["__main__"].__dict__
+        for name, value in getattr(function, "__globals__", {}).items():
+            main.setdefault(name, value)
     return function
 
 
