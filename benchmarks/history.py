@@ -1,73 +1,72 @@
-"""What a long history costs: a trial's commit to SQLite and a page of trials, at 100 trials and at 100,000.
-
-Nothing should become slower with the history: the ratio of the two sizes is the result. Floor of the commit: one row into a
-bare ``sqlite3`` table, as durable (write-ahead log, fsync at each commit). Medians of interleaved rounds in one run; a table
-for people, JSON with ``--json``.
-"""
+"""What a long history costs: a trial and a page of trials in SQLite, at 100 trials and at 100,000."""
 
 from __future__ import annotations
 
 import json
 import random
 import sqlite3
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from trialist.core.ports import TrialOrder
-from trialist.core.records import Lease
-from trialist.store.holders import holder
-from trialist.store.sql import SqlStore
-from trialist.testing.event_script import EventScript, study_spec
+from measuring import Result, Sizes, main
 
-SIZES = (100, 100_000)
-ROUNDS = 50
-CHUNK = 1000
-"""Trials a commit while the history is made."""
-TIMES_THE_SHORT = 3.0
+import trialist
+from trialist.core.ports import TrialOrder
+from trialist.store.paging import ValueCursor, value_cursor
+
+ABOUT = """
+Milliseconds for the same work in a study with a short history and in one with a long one; nothing should grow with it. A
+trial of `run` is one of 200 that do nothing, random search, SQLite, the engine's start included; one of `ask` and `tell` is
+acknowledged twice; a page is 50 trials by value. The floor of every acknowledgement is one row in a bare `sqlite3` table, as
+durable (write-ahead log, synchronous FULL).
+"""
+FURTHER = 200
+
+
+def noop(lr: float) -> float:
+    return lr
 
 
 class History:
     """A study with many trials in a file of its own."""
 
     def __init__(self, folder: Path, trials: int) -> None:
-        self.store = SqlStore(f"sqlite:///{folder}/{trials}.db")
-        spec = study_spec()
-        self.lease: Lease = self.store.take_lease(self.store.create_study(spec).id, holder(), 3600.0)
-        self.script = EventScript(spec)
+        space = {"lr": {"type": "uniform", "low": 0.0, "high": 1.0}}
+        store = f"sqlite:///{folder}/{trials}.db"
+        self.study = trialist.create_study("long", space, metric="loss", mode="min", store=store)
+        self.trials = trials
         self.rng = random.Random(trials)
-        for begun in range(0, trials, CHUNK):
-            for _ in range(min(CHUNK, trials - begun)):
-                self.run()
-            self.store.commit(self.lease, self.script.commit())
+        self._run(trials)
 
-    def run(self) -> None:
-        number = self.script.suggest({"x": self.rng.random()})
-        self.script.start(number)
-        self.script.report(number, 1, loss=self.rng.random())
-        self.script.end(number)
+    def _run(self, trials: int) -> None:
+        self.study.run(noop, num_trials=trials, progress=False)
 
-    def commit(self) -> float:
-        self.run()
-        commit = self.script.commit()
+    def run(self) -> float:
+        self.trials += FURTHER
         began = time.perf_counter()
-        self.store.commit(self.lease, commit)
-        return time.perf_counter() - began
+        self._run(self.trials)
+        return 1e3 * (time.perf_counter() - began) / FURTHER
+
+    def tell(self) -> float:
+        self.trials += 1
+        began = time.perf_counter()
+        self.study.tell(self.study.ask(), 0.5)
+        return 1e3 * (time.perf_counter() - began)
 
     def first_page(self) -> float:
         return self._page(None)
 
     def middle_page(self) -> float:
-        found = self.store.trials(self.lease.study_id, order=TrialOrder("value"), limit=self.rng.randint(1, 50))
-        return self._page(found.cursor)
+        return self._page(value_cursor(ValueCursor(self.rng.random(), 0)))
 
     def _page(self, cursor: str | None) -> float:
         began = time.perf_counter()
-        self.store.trials(self.lease.study_id, order=TrialOrder("value"), limit=50, cursor=cursor)
-        return time.perf_counter() - began
+        page = self.study.store.trials(self.study.id, order=TrialOrder("value"), limit=50, cursor=cursor)
+        assert page.trials
+        return 1e3 * (time.perf_counter() - began)
 
 
 def bare(folder: Path) -> Callable[[], float]:
@@ -81,39 +80,36 @@ def bare(folder: Path) -> Callable[[], float]:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("INSERT INTO trials (params) VALUES (?)", (json.dumps({"x": 0.5}),))
         connection.execute("COMMIT")
-        return time.perf_counter() - began
+        return 1e3 * (time.perf_counter() - began)
 
     return commit
 
 
-def main() -> int:
+WORK = {
+    "a trial of run": "run",
+    "a trial of ask and tell": "tell",
+    "the first page": "first_page",
+    "a page in the middle": "middle_page",
+}
+
+
+def ask(result: Result, sizes: Sizes) -> None:
+    lengths = (sizes.of(100, 10), sizes.of(100_000, 20))
     with tempfile.TemporaryDirectory() as folder:
-        short, long = (History(Path(folder), size) for size in SIZES)
+        short, long = (History(Path(folder), length) for length in lengths)
         cases: dict[str, Callable[[], float]] = {"a row in bare sqlite3": bare(Path(folder))}
-        for name in ("commit", "first_page", "middle_page"):
-            for history, size in zip((short, long), SIZES, strict=True):
-                cases[f"{name.replace('_', ' ')} at {size:,} trials"] = getattr(history, name)
-        seconds: dict[str, list[float]] = {name: [] for name in cases}
-        for _ in range(ROUNDS):
-            for name, run in cases.items():
-                seconds[name].append(run())
-        short.store.close()
-        long.store.close()
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    ratios = {
-        name: medians[f"{name} at {SIZES[1]:,} trials"] / medians[f"{name} at {SIZES[0]:,} trials"]
-        for name in ("commit", "first page", "middle page")
-    }
-    if "--json" in sys.argv:
-        told = {name: round(value, 7) for name, value in medians.items()}
-        print(json.dumps({"question": "history", "seconds": told, "long_to_short": ratios}))
-    else:
-        for name, value in medians.items():
-            print(f"{name:<32} {1e3 * value:8.3f} ms")
-        for name, ratio in ratios.items():
-            print(f"{name:<32} {ratio:8.2f} times as long at {SIZES[1]:,} trials as at {SIZES[0]}")
-    return int(max(ratios.values()) > TIMES_THE_SHORT)
+        for name, work in WORK.items():
+            for history, length in ((short, lengths[0]), (long, lengths[1])):
+                cases[f"{name}, {length:,} trials"] = getattr(history, work)
+        took = sizes.take_turns(cases, 21)
+        short.study.store.close()
+        long.study.store.close()
+    for name, values in took.items():
+        result.add(name, "ms", values)
+    for name in WORK:
+        at_short, at_long = (took[f"{name}, {length:,} trials"] for length in lengths)
+        result.compare(f"times as long with the long history: {name}", at_long, at_short, at_most=1.5)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(ask, question="history", about=ABOUT))

@@ -1,30 +1,33 @@
-"""What a trial costs beside itself: no-op trials with 3 params in Trialist and in Optuna, random search, SQLite and memory.
-
-Both are durable in SQLite in their default way (Trialist: write-ahead log, fsync at each commit). Medians of several
-interleaved rounds in one run; a table for people, JSON with ``--json``.
-"""
+"""What a trial costs beside itself: no-op trials with three params in Trialist and in Optuna, in SQLite and in memory."""
 
 from __future__ import annotations
 
-import json
+import itertools
 import logging
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import optuna
+from measuring import Result, Sizes, main
 
 import trialist
 
-ROUNDS = 5
+ABOUT = """
+Milliseconds for a trial that does nothing: three params (a log-uniform, an integer, a choice) by random search, one trial at
+a time in this process, no reports. In SQLite everything is acknowledged after it is on the disk (Trialist: write-ahead log,
+synchronous FULL; Optuna: its defaults). Trialist's `run` may commit several such trials at once; through `ask` and `tell`
+each trial is acknowledged twice, one after the other. Making the study and opening the store are left out on both sides.
+"""
 SPACE = {
     "lr": {"type": "loguniform", "low": 1e-5, "high": 1e-1},
     "depth": {"type": "randint", "low": 1, "high": 8},
     "kind": ["a", "b", "c"],
 }
+_count = itertools.count()
 
 
 def noop(lr: float, depth: int, kind: str) -> float:
@@ -41,7 +44,7 @@ def trialist_run(store: str, trials: int) -> float:
     study = trialist.create_study("noop", SPACE, metric="loss", mode="min", store=store)
     began = time.perf_counter()
     study.run(noop, num_trials=trials, progress=False)
-    return (time.perf_counter() - began) / trials
+    return 1e3 * (time.perf_counter() - began) / trials
 
 
 def trialist_ask(store: str, trials: int) -> float:
@@ -49,7 +52,7 @@ def trialist_ask(store: str, trials: int) -> float:
     began = time.perf_counter()
     for _ in range(trials):
         study.tell(study.ask(), 1.0)
-    return (time.perf_counter() - began) / trials
+    return 1e3 * (time.perf_counter() - began) / trials
 
 
 def optuna_run(store: str, trials: int) -> float:
@@ -57,41 +60,32 @@ def optuna_run(store: str, trials: int) -> float:
     study = optuna.create_study(storage=storage, sampler=optuna.samplers.RandomSampler(seed=0))
     began = time.perf_counter()
     study.optimize(optuna_noop, n_trials=trials)
-    return (time.perf_counter() - began) / trials
+    return 1e3 * (time.perf_counter() - began) / trials
 
 
-CASES: dict[str, tuple[Callable[[str, int], float], str, int]] = {
-    "trialist run, SQLite": (trialist_run, "sqlite", 1000),
-    "trialist ask and tell, SQLite": (trialist_ask, "sqlite", 100),
-    "optuna, SQLite": (optuna_run, "sqlite", 30),
-    "trialist run, memory": (trialist_run, "memory", 1000),
-    "optuna, memory": (optuna_run, "memory", 300),
-}
-
-
-def main() -> int:
+def ask(result: Result, sizes: Sizes) -> None:
     optuna.logging.set_verbosity(logging.ERROR)
-    seconds: dict[str, list[float]] = {name: [] for name in CASES}
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(ROUNDS):
-            for name, (run, kind, trials) in CASES.items():
-                path = Path(folder) / f"{number}-{name.replace(' ', '-')}.db"
-                seconds[name].append(run(f"sqlite:///{path}" if kind == "sqlite" else "memory", trials))
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    ratios = {
-        "run, SQLite": medians["optuna, SQLite"] / medians["trialist run, SQLite"],
-        "ask and tell, SQLite": medians["optuna, SQLite"] / medians["trialist ask and tell, SQLite"],
-        "run, memory": medians["optuna, memory"] / medians["trialist run, memory"],
+    cases: dict[str, tuple[Callable[[str, int], float], bool, int]] = {
+        "Trialist, run, SQLite": (trialist_run, True, sizes.of(1000, 20)),
+        "Trialist, ask and tell, SQLite": (trialist_ask, True, sizes.of(200, 5)),
+        "Optuna, SQLite": (optuna_run, True, sizes.of(60, 2)),
+        "Trialist, run, memory": (trialist_run, False, sizes.of(1000, 20)),
+        "Optuna, memory": (optuna_run, False, sizes.of(1000, 20)),
     }
-    if "--json" in sys.argv:
-        print(json.dumps({"question": "overhead", "seconds_a_trial": medians, "times_faster_than_optuna": ratios}))
-    else:
-        for name, value in medians.items():
-            print(f"{name:<32} {1e3 * value:8.3f} ms a trial")
-        for name, ratio in ratios.items():
-            print(f"{name:<32} {ratio:8.1f} times faster than Optuna")
-    return 0
+    with tempfile.TemporaryDirectory() as folder:
+
+        def once(run: Callable[[str, int], float], durable: bool, trials: int) -> float:
+            return run(f"sqlite:///{Path(folder) / f'{next(_count)}.db'}" if durable else "memory", trials)
+
+        took = sizes.take_turns({name: partial(once, *case) for name, case in cases.items()}, 7)
+    for name, values in took.items():
+        result.add(name, "ms a trial", values)
+    durable, ram = took["Optuna, SQLite"], took["Optuna, memory"]
+    result.compare("times faster than Optuna: run, SQLite", durable, took["Trialist, run, SQLite"], at_least=30)
+    name = "times faster than Optuna: ask and tell, SQLite"
+    result.compare(name, durable, took["Trialist, ask and tell, SQLite"], at_least=12)
+    result.compare("times faster than Optuna: run, memory", ram, took["Trialist, run, memory"], at_least=1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(ask, question="overhead", about=ABOUT, packages=["optuna"]))
