@@ -8,6 +8,7 @@ from trialist.execute.command import CommandExecutor, Launch, function_launch
 from trialist.execute.inline import InlineExecutor
 from trialist.execute.pool import PoolExecutor
 from trialist.testing.executors import ExecutorContract
+from trialist.testing.residents import ResidentContract
 
 
 class TestInline(ExecutorContract):
@@ -25,6 +26,26 @@ class TestPoolWithFunctions(ExecutorContract):
     def make(self, objective, metric_names):
         target = f"trialist.testing.executors:{objective.__name__}"
         return PoolExecutor(function_launch(target, metric_names=metric_names), grace_s=2.0)
+
+
+class TestPoolWithSpawnedWorkers(ExecutorContract):
+    def make(self, objective, metric_names):
+        return _workers(objective, metric_names, residents=1)
+
+
+class TestPoolWithResidents(ExecutorContract):
+    def make(self, objective, metric_names):
+        return _workers(objective, metric_names, residents=4)
+
+
+class TestResidentsOfPool(ResidentContract):
+    def make(self, objective, metric_names, residents):
+        return _workers(objective, metric_names, residents=residents)
+
+
+def _workers(objective, metric_names, residents):
+    launch = function_launch(f"{objective.__module__}:{objective.__name__}", metric_names=metric_names)
+    return PoolExecutor(launch, start="spawn", residents=residents, grace_s=1.0)
 
 
 SCRIPT = """

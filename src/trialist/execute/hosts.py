@@ -60,10 +60,7 @@ class HostedAttempt(Attempt):
         Raises:
             OSError: A log cannot be opened.
         """
-        self._open_outputs()
-        self._began = time.monotonic()
-        if self._order["timeout_s"] is not None:
-            self._stage, self.due = "timeout", self._began + self._order["timeout_s"]
+        self.open()
         self.host.begin(self, self._order)
 
     def end(self, why: str, grace_s: float | None = None) -> None:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import pickle
 import socket
 import sys
 import threading
@@ -31,7 +30,6 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from trialist.core.errors import ObjectiveError
 from trialist.runtime.call import exit_code, load, outcome
 from trialist.runtime.objective import Ended
 from trialist.runtime.process import ControllerGone, channel_of, context_of
@@ -40,7 +38,6 @@ from trialist.runtime.protocol import ENV_SYS_PATH, MAX_LINE, encode, encode_met
 _CHUNK = 1 << 16
 _PAYS_FOR_COLLECTION_S = 1.0
 """A trial that ran at least this long leaves a collected heap behind: the next one should find the memory."""
-_PICKLED = ".pkl"
 Streams = tuple[TextIO, TextIO]
 
 
@@ -115,21 +112,12 @@ class Functions:
         with self._lock:
             function = self._known.get(target)
             if function is None:
-                function = self._known[target] = _unpickled(target) if target.endswith(_PICKLED) else load(target)
+                function = self._known[target] = load(target)
                 file = getattr(sys.modules.get(getattr(function, "__module__", None) or ""), "__file__", None)
                 if isinstance(file, str):
                     found = Path(file).stat()
                     self.sources[file] = [found.st_mtime_ns, found.st_size]
             return function
-
-
-def _unpickled(path: str) -> Callable[..., Any]:
-    try:
-        with Path(path).open("rb") as file:
-            function: Callable[..., Any] = pickle.load(file)  # noqa: S301 - our own engine wrote it
-    except FileNotFoundError:
-        raise ObjectiveError(f"there is no file {path}.") from None
-    return function
 
 
 _streams: ContextVar[Streams | None] = ContextVar("streams", default=None)
@@ -272,7 +260,7 @@ class AsOwnProcess:
     def __exit__(self, *_: object) -> None:
         _flush()
         sys.stdout, sys.stderr = (
-            open(descriptor, "w", buffering=1, errors="backslashreplace", closefd=False) if stream.closed else stream  # noqa: PTH123
+            os.fdopen(descriptor, "w", 1, errors="backslashreplace", closefd=False) if stream.closed else stream
             for descriptor, stream in zip((1, 2), self._streams, strict=True)
         )
         for descriptor, kept in zip((1, 2), self._kept, strict=True):
