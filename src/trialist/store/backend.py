@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy.engine import Dialect
 
 from trialist.core.errors import StoreBusy, TrialistError
+from trialist.store.compiling import Sql
 
 
 class Cursor(Protocol):
@@ -62,8 +63,11 @@ Check = Callable[[int], None]
 class Together(Protocol):
     """Statements of one transaction that may go out without waiting for each other's answers."""
 
-    def run(self, sql: str, rows: Sequence[Sequence[Any]], check: Check | None = None) -> None:
-        """Run a statement for each row, now or in ``finish``; then ``check`` is called, statement by statement."""
+    def run(self, sql: Sql, rows: Sequence[Sequence[Any]], check: Check | None = None) -> None:
+        """Run a statement for each row, now or in ``finish``; then ``check`` is called, statement by statement.
+
+        No two rows may concern the same row of a table.
+        """
         ...
 
     def finish(self) -> None:

@@ -49,11 +49,13 @@ class Batch:
         self._events: list[rows.Row] = []
         self._attempts: dict[tuple[int, int], list[str | None]] = {}
         """Begun in this commit: how they began and, where they ended in it too, how they ended."""
-        self._endings: list[rows.Row] = []
+        self._endings: dict[tuple[int, int], str] = {}
+        """Of attempts that began before it; the first ending counts."""
         self._reports: dict[tuple[int, int, int], tuple[float, dict[str, float]]] = {}
         self._checkpoints: list[rows.Row] = []
         self._freed: list[rows.Row] = []
-        self._answers: list[rows.Row] = []
+        self._answers: dict[int, tuple[str, str]] = {}
+        """The first answer counts."""
         self._specs: list[rows.Row] = []
         self._line: list[rows.Row] | None = None
         """The study's place among what workers have to do; ``None``: as it was."""
@@ -98,8 +100,7 @@ class Batch:
             case TrialEnded() | AttemptEnded():
                 begun = self._attempts.get((body.trial, body.attempt))
                 if begun is None:
-                    ending = rows.attempt_ending(event, body)
-                    self._endings.append((ending, self._sid, body.trial, body.attempt))
+                    self._endings.setdefault((body.trial, body.attempt), rows.attempt_ending(event, body))
                 elif begun[1] is None:
                     begun[1] = rows.attempt_ending(event, body)
             case Reported():
@@ -118,7 +119,7 @@ class Batch:
                 self._answer(body.command, CommandStatus.REFUSED, rows.refused_answer(body))
 
     def _answer(self, command: int, status: CommandStatus, answer: str) -> None:
-        self._answers.append((status.value, answer, self._sid, command))
+        self._answers.setdefault(command, (status.value, answer))
 
     def write(self, cursor: Cursor, together: Together, sql: Statements) -> None:
         """Write all rows, inside a transaction behind a fence.
@@ -131,25 +132,27 @@ class Batch:
         Raises:
             InternalError: A row that was to change is not there or is terminal; the transaction must be rolled back.
         """
-        together.run(sql(statements.insert_trial).text, self._new)
-        together.run(sql(statements.update_trial).text, self._changed, self._check_changed)
+        together.run(sql(statements.insert_trial), self._new)
+        together.run(sql(statements.update_trial), self._changed, self._check_changed)
         faults.point("store.commit.trials")
-        together.run(sql(statements.insert_event).text, self._events)
+        together.run(sql(statements.insert_event), self._events)
         faults.point("store.commit.events")
         begun = [(self._sid, *key, start, ending) for key, (start, ending) in self._attempts.items()]
-        together.run(sql(statements.insert_attempt).text, begun)
-        together.run(sql(statements.end_attempt).text, self._endings)
+        together.run(sql(statements.insert_attempt), begun)
+        ended = [(ending, self._sid, *key) for key, ending in self._endings.items()]
+        together.run(sql(statements.end_attempt), ended)
         new = [(self._sid, *key, at, rows.metrics_text(metrics)) for key, (at, metrics) in self._reports.items()]
         inserted: list[int] = []
-        together.run(sql(statements.insert_report).text, new, inserted.append)
+        together.run(sql(statements.insert_report), new, inserted.append)
         faults.point("store.commit.reports")
-        together.run(sql(statements.insert_checkpoint).text, self._checkpoints)
-        together.run(sql(statements.delete_checkpoint).text, self._freed)
-        together.run(sql(statements.answer_command).text, self._answers)
-        together.run(sql(statements.update_spec).text, self._specs)
+        together.run(sql(statements.insert_checkpoint), self._checkpoints)
+        together.run(sql(statements.delete_checkpoint), self._freed)
+        answered = [(*answer, self._sid, command) for command, answer in self._answers.items()]
+        together.run(sql(statements.answer_command), answered)
+        together.run(sql(statements.update_spec), self._specs)
         if self._line is not None:
-            together.run(sql(statements.leave_line).text, [(self._sid,)])
-            together.run(sql(statements.enter_line).text, self._line)
+            together.run(sql(statements.leave_line), [(self._sid,)])
+            together.run(sql(statements.enter_line), self._line)
         together.finish()
         if inserted != [len(new)]:
             self._merge_reports(cursor, sql)

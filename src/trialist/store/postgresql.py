@@ -41,6 +41,8 @@ _PLANS = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
     "enable_sort": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }

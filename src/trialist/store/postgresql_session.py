@@ -18,6 +18,7 @@ import psycopg
 from psycopg import pq
 
 from trialist.store.backend import Check, CommitInDoubt
+from trialist.store.compiling import Sql
 from trialist.store.postgresql_errors import is_away, problem_of
 
 _AGAIN_S = 0.05
@@ -246,11 +247,11 @@ class PostgresCursor:
 
     def executemany(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> None:
         """Run a statement for each row; ``rowcount`` is the sum."""
-        together = Pipeline(self.session)
-        total: list[int] = []
-        together.run(sql, parameters, total.append)
-        together.finish()
-        self._cursor = together.last
+        self.session.run(lambda connection: self._run_many(connection, sql, parameters))
+
+    def _run_many(self, connection: psycopg.Connection[Any], sql: str, parameters: Sequence[Sequence[Any]]) -> None:
+        self._cursor = connection.cursor()
+        self._cursor.executemany(sql, parameters)
 
     def fetchone(self) -> Any:
         """The next row, or ``None``."""
@@ -264,7 +265,7 @@ class PostgresCursor:
 
 
 class _Statement(NamedTuple):
-    sql: str
+    sql: Sql
     rows: Sequence[Sequence[Any]]
     check: Check | None
 
@@ -275,9 +276,8 @@ class Pipeline:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._statements: list[_Statement] = []
-        self.last: psycopg.Cursor[Any] | None = None
 
-    def run(self, sql: str, rows: Sequence[Sequence[Any]], check: Check | None = None) -> None:
+    def run(self, sql: Sql, rows: Sequence[Sequence[Any]], check: Check | None = None) -> None:
         """Put a statement into the piece."""
         if rows:
             self._statements.append(_Statement(sql, rows, check))
@@ -291,12 +291,14 @@ class Pipeline:
 
         def work(connection: psycopg.Connection[Any]) -> None:
             cursors.clear()
-            for statement in statements:
+            for sql, rows, _ in statements:
                 cursors.append(connection.cursor())
-                if len(statement.rows) == 1:
-                    cursors[-1].execute(statement.sql, statement.rows[0])
+                if len(rows) == 1:
+                    cursors[-1].execute(sql.text, rows[0])
+                elif sql.bulk:
+                    cursors[-1].execute(sql.bulk, [list(values) for values in zip(*rows, strict=True)])
                 else:
-                    cursors[-1].executemany(statement.sql, statement.rows)
+                    cursors[-1].executemany(sql.text, rows)
 
         failed: psycopg.Error | None = None
         try:
@@ -308,7 +310,6 @@ class Pipeline:
         for statement, cursor in zip(statements, cursors, strict=False):
             if cursor.pgresult is None or cursor.pgresult.status != pq.ExecStatus.COMMAND_OK:
                 break  # it failed, or one before it did
-            self.last = cursor
             if statement.check is not None:
                 statement.check(cursor.rowcount)
         if failed is not None:

@@ -231,7 +231,7 @@ class SqlStore(Reading):
             with self._connections.write() as cursor:
                 held = self._refuse_led(cursor, sid, name=study.name).lease if lease is None else lease
                 together = self._backend.together(cursor)
-                together.run(fence.text, [fence.bind(epoch_=held.epoch, **row)], _check_fence)
+                together.run(fence, [fence.bind(epoch_=held.epoch, **row)], _check_fence)
                 faults.point("store.commit.fenced")
                 batch.write(cursor, together, self._sql)
         except _Fenced:

@@ -23,6 +23,7 @@ from sqlalchemy.engine import Dialect
 
 from trialist.core.errors import InternalError, StoreBusy, StoreError, StoreFull, TrialistError
 from trialist.store.backend import Check, Connection, Cursor, Together
+from trialist.store.compiling import Sql
 from trialist.store.files import data_dir, network_filesystem
 
 PREFIX = "sqlite:///"
@@ -210,10 +211,10 @@ class _OneByOne:
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
 
-    def run(self, sql: str, rows: Sequence[Sequence[Any]], check: Check | None = None) -> None:
+    def run(self, sql: Sql, rows: Sequence[Sequence[Any]], check: Check | None = None) -> None:
         count = 0
         if rows:
-            self._cursor.executemany(sql, rows)
+            self._cursor.executemany(sql.text, rows)
             count = self._cursor.rowcount
         if check is not None:
             check(count)
