@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from trialist import registry
 from trialist.api.naming import importable
+from trialist.api.shipping import shipped
 from trialist.core.errors import ConfigError, ObjectiveError, UserError, nearest
 from trialist.core.ports import Executor, Scheduler, Searcher
 from trialist.core.records import Metric, Mode, Spec, StudySpec
@@ -107,35 +108,30 @@ def objective_executor(name: str | None, objective: Callable[..., Any], spec: St
     """The executor that runs a Python function.
 
     Args:
-        name: ``inline`` or ``command``; ``None``: inline for one job, else command.
+        name: ``inline``, ``pool`` or ``command``; ``None``: inline for one job, else pool.
         objective: The function.
         spec: The study's.
         jobs: How many trials run at once.
 
     Raises:
-        ObjectiveError: It is to run in a process of its own, and no other process can find it.
+        ObjectiveError: It is to run in a process of its own, and cannot be given to one.
         UnknownName: No such executor.
     """
-    chosen = name or ("inline" if jobs == 1 else "command")
+    chosen = name or ("inline" if jobs == 1 else "pool")
     executor = registry.load("executor", chosen)
     metric_names = tuple(metric.name for metric in spec.metrics)
     if chosen == "inline":
         if jobs > 1:
-            raise UserError(f"executor 'inline' runs one trial at a time, and jobs is {jobs}: give executor='command'")
+            raise UserError(f"executor 'inline' runs one trial at a time, and jobs is {jobs}: give executor='pool'")
         return Made(executor(objective, metric_names=metric_names), Spec(name=chosen))
-    if chosen == "command":
+    if chosen in ("pool", "command"):
         target = importable(objective)
-        if target is None:
-            raise ObjectiveError(
-                f"{getattr(objective, '__qualname__', objective)!r} cannot be found by another process: define it at the "
-                "top level of a module or script, or run with jobs=1"
-            )
         launch = registry.resolve("trialist.execute.command:function_launch", f"executor '{chosen}'")
         return Made(
-            executor(launch(target, metric_names=metric_names)),
-            Spec(name=chosen, options={"function": target}),
+            executor(launch(shipped(objective), metric_names=metric_names)),
+            Spec(name=chosen, options={} if target is None else {"function": target}),
         )
-    raise UserError(f"executor '{chosen}' does not run Python functions: use 'inline' or 'command'")
+    raise UserError(f"executor '{chosen}' does not run Python functions: use 'inline', 'pool' or 'command'")
 
 
 def told_metrics(result: object, metrics: Sequence[Metric]) -> dict[str, float]:
