@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +30,16 @@ ENV_LEASE_S = "TRIALIST_LEASE_S"
 """Stands in for ``LEASE_TTL_S`` where a call does not say; the same for all leaders of a study, or the shorter ones lose."""
 
 
+class Turn(NamedTuple):
+    """A worker's turn at leading a study: it holds the lease already, and gives the study no more than its share."""
+
+    lease: Lease
+    capacity: Mapping[str, float]
+    """What the study's running trials may take together, by name of the resource."""
+    devices: Sequence[str] = ()
+    """The accelerators among it."""
+
+
 class LeadRequest(NamedTuple):
     """How a study is to be led; see ``Study.lead``."""
 
@@ -43,6 +53,8 @@ class LeadRequest(NamedTuple):
     replier: Replier | None
     say: Callable[[str], None] | None
     lease_s: float | None = None
+    turn: Turn | None = None
+    """``None``: a person's own process leads; a study that was handed to workers is theirs no longer."""
 
 
 def lease_seconds(given: float | None = None) -> float:
@@ -77,11 +89,7 @@ def lead_study(store: Store, study: Study, space: SearchSpace, request: LeadRequ
     try:
         if request.budget is not None:
             check_budget(request.budget)
-        lease_s = lease_seconds(request.lease_s)
-        try:
-            lease = store.take_lease(study.id, holder(), lease_s)
-        except StudyLed as error:
-            raise StudyLed(study.name, error.holder) from None
+        lease = _lease(store, study, request)
         try:
             faults.point("engine.leased")
             for sink in request.sinks:
@@ -97,18 +105,30 @@ def lead_study(store: Store, study: Study, space: SearchSpace, request: LeadRequ
         request.executor.close()
 
 
+def _lease(store: Store, study: Study, request: LeadRequest) -> Lease:
+    if request.turn is not None:
+        return request.turn.lease
+    lease_s = lease_seconds(request.lease_s)
+    try:
+        return store.take_lease(study.id, holder(), lease_s)
+    except StudyLed as error:
+        raise StudyLed(study.name, error.holder) from None
+
+
 def _engine(store: Store, lease: Lease, space: SearchSpace, request: LeadRequest, clock: Clock) -> Engine:
     study = store.find_study(lease.study_id)  # read again: under the lease nobody else changes it
     if study is None:
         raise NotFound("study", lease.study_id, store.url)
     spec = study.spec
     needs = spec.resources if request.configured is None else request.configured.resources
+    turn = request.turn
+    places = (machine_resources(), visible_devices()) if turn is None else (turn.capacity, turn.devices)
     assembly = Assembly(
         store=store,
         searcher=make_searcher(spec, space),
         scheduler=make_scheduler(spec),
         executor=request.executor,
-        placement=Placement(needs, machine_resources(), visible_devices()),
+        placement=Placement(needs, *places),
         clock=clock,
         workspace=request.run_dir,
         check_params=space.check,
@@ -119,5 +139,6 @@ def _engine(store: Store, lease: Lease, space: SearchSpace, request: LeadRequest
         timeout_s=request.timeout_s,
         configured=request.configured,
         budget=request.budget,
+        hands_back=turn is not None,
     )
     return Engine(assembly if request.say is None else assembly._replace(say=request.say), lease, study)

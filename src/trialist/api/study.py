@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from trialist.analysis.pareto import pareto_front
 from trialist.api.assembling import make_scheduler, make_searcher, objective_executor, told_metrics
 from trialist.api.following import progress_bar, shows_progress
-from trialist.api.leading import LeadRequest, lead_study
+from trialist.api.leading import LeadRequest, Turn, lead_study
 from trialist.api.naming import artifacts_dir, describe_objective, trial_dir
+from trialist.api.queueing import Objective, Submission, submit
 from trialist.api.steering import Steering, SystemClock
 from trialist.api.trials import AskedTrial, TrialHandle, answered
 from trialist.core.errors import ConfigError, NotFound, StudyMismatch
@@ -195,8 +196,8 @@ class Study:
             num_trials: Total of the study, over all its runs; ``None``: what it was given before, else until the space is
                 exhausted.
             jobs: How many trials run at once.
-            executor: ``inline`` (in this thread; the default for one job) or ``command`` (a process a trial; the default
-                for several).
+            executor: ``inline`` (in this thread; the default for one job), ``pool`` (a process a trial, forked from one that
+                has imported what it needs; the default for several) or ``command`` (a new Python a trial).
             resources: What one trial takes, e.g. ``{"cpu": 1, "gpu": 0.5}``.
             time_budget_s: Time during which the study runs, over all its runs.
             max_failures: The study fails when more trials than this have failed.
@@ -247,6 +248,55 @@ class Study:
             raise KeyboardInterrupt
         return self
 
+    def submit(
+        self,
+        objective: Objective | None = None,
+        num_trials: int | None = None,
+        *,
+        jobs: int | None = None,
+        executor: str | None = None,
+        resources: Mapping[str, float] | None = None,
+        time_budget_s: float | None = None,
+        max_failures: int | None = None,
+        retries: int | None = None,
+        timeout_s: float | None = None,
+        path: Sequence[str] = (),
+    ) -> str:
+        """Hand the study to workers (``trialist worker``) and return at once; says what became of it.
+
+        From then on workers lead it, whoever of them is free, until it has ended; ``run`` takes it back. Submitting it again
+        as it is changes nothing; with a larger ``num_trials`` a study that has ended is queued again.
+
+        Args:
+            objective: A function at the top level of a module or script, or its path as text (``module:function``,
+                ``file.py:function``); a command as a list, in which ``{run_dir}``, ``{trial}``, ``{config}`` (a JSON file of
+                the params) and ``{dotted.path}`` of a param are replaced; or the config of a trainer (``model``, ``data``,
+                ``training``), over which a trial's params are laid. ``None``: what the study ran before.
+            num_trials: As for ``run``. This and the others: ``None`` leaves what the study has.
+            jobs: As for ``run``.
+            executor: As for ``run``, for functions; ``None``: each trial in a process of its own.
+            resources: What one trial takes; a worker takes the study where that fits.
+            time_budget_s: As for ``run``.
+            max_failures: As for ``run``.
+            retries: As for ``run``.
+            timeout_s: As for ``run``.
+            path: Directories from which workers import modules, beside the present one.
+
+        Raises:
+            ObjectiveError, ConfigError, UnknownName: No other process could run it so; nothing was changed.
+            StudyMismatch: The study ran another objective before.
+            StudyLed: A person's process leads it.
+        """
+        budget = {
+            "num_trials": num_trials,
+            "jobs": jobs,
+            "time_budget_s": time_budget_s,
+            "max_failures": max_failures,
+            "retries": retries,
+        }
+        given = Submission(objective, budget, executor, resources, timeout_s, path)
+        return submit(self.store, self.id, self.space, given, self._clock, lambda new: self.set_budget(**new))
+
     def lead(
         self,
         executor: Executor,
@@ -260,6 +310,7 @@ class Study:
         replier: Replier | None = None,
         say: Callable[[str], None] | None = None,
         lease_s: float | None = None,
+        turn: Turn | None = None,
     ) -> RunEnd:
         """Lead the study in this process until it ends or is interrupted: what front doors call.
 
@@ -275,6 +326,7 @@ class Study:
             say: Tells the person at the terminal something.
             lease_s: How many seconds this process may be silent before another one may take over; ``None``: what
                 ``TRIALIST_LEASE_S`` says, else 30.
+            turn: A worker's, which holds the lease already.
 
         Raises:
             StudyLed, LeaseLost, StoreError
@@ -283,7 +335,7 @@ class Study:
             self.store,
             self.row,
             self.space,
-            LeadRequest(executor, run_dir, sinks, budget, configured, timeout_s, on_end, replier, say, lease_s),
+            LeadRequest(executor, run_dir, sinks, budget, configured, timeout_s, on_end, replier, say, lease_s, turn),
             self._clock,
         )
 

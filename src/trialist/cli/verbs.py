@@ -40,9 +40,14 @@ VERBS: dict[str, Verb] = {
             _RUN,
             "trialist.cli.sweep_arguments:SweepCommand",
         ),
+        Verb(
+            "worker", "trialist.cli.worker:worker", "Lead queued studies, as many at once as fit on this machine.", _RUN
+        ),
+        Verb("queue", "trialist.cli.queue:queue", "Hand a study to workers ('trialist worker').", _RUN),
         Verb("list", "trialist.cli.list:list_", "The studies of a store, newest first.", _LOOK),
         Verb("status", "trialist.cli.status:status", "How a study stands, and what to do next.", _LOOK),
         Verb("watch", "trialist.cli.watch:watch", "Follow a study until it ends.", _LOOK),
+        Verb("workers", "trialist.cli.workers:workers", "The workers of a store, and what each of them leads.", _LOOK),
         Verb("trials", "trialist.cli.trials:trials", "A study's trials as a table, a page at a time.", _LOOK),
         Verb("show", "trialist.cli.show:show", "Everything about one trial.", _LOOK),
         Verb("logs", "trialist.cli.logs:logs", "What a trial printed.", _LOOK),

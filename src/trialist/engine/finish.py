@@ -29,6 +29,7 @@ class Finish:
         course: Why nothing more was started.
         commit: Makes the end durable, through a store that is away.
         failures: Some failed trials, read after a commit.
+        hands_back: A worker leads it; see ``Assembly.hands_back``.
     """
 
     def __init__(
@@ -39,22 +40,28 @@ class Finish:
         course: Course,
         commit: Callable[[], None],
         failures: Callable[[], Sequence[Trial]],
+        hands_back: bool = False,
     ) -> None:
         self._lead = lead
         self._runs = runs
         self._course = course
         self._commit = commit
         self._failures = failures
+        self._hands_back = hands_back
 
     def reached(self, *, interrupted: bool) -> bool:
         """Nothing runs and nothing can be started: whether that is the end, and what the study becomes."""
         fold = self._lead.fold
-        if fold.status is StudyStatus.CANCELLED or interrupted:
+        left_alone = self._hands_back and fold.status is StudyStatus.PAUSED and not self._course.stopping
+        if fold.status is StudyStatus.CANCELLED or interrupted or left_alone:
             if self._runs.active:  # parked ones
                 self._runs.kill_all(Leaving(Errand.YIELD, "engine", "interrupted"))
                 return False
             if fold.status is StudyStatus.RUNNING:
-                self._lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.PAUSED, reason="interrupted"))
+                status, why = (
+                    (StudyStatus.QUEUED, "its worker left") if self._hands_back else (StudyStatus.PAUSED, "interrupted")
+                )
+                self._lead.emit(StudyStatusChanged(was=fold.status, status=status, reason=why))
             self._commit()
             return True
         if fold.status is StudyStatus.QUEUED:  # cancelled, and given more to do before the last trial had left

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from trialist.core import faults
 from trialist.core.errors import LeaseLost, StoreError, TrialistError
-from trialist.core.events import StudyStatusChanged
+from trialist.core.events import StudyStatusChanged, StudyWithdrawn
 from trialist.core.ports import ExitedSignal, Signal
 from trialist.core.records import Command, Lease, Metrics, OutcomeKind, Study, Trial
 from trialist.core.states import StudyStatus, TrialStatus
@@ -111,7 +111,12 @@ class Engine:
             say=assembly.say,
         )
         self._finish = Finish(
-            lead=self._lead, runs=self._runs, course=self._course, commit=self._commit, failures=self._failures
+            lead=self._lead,
+            runs=self._runs,
+            course=self._course,
+            commit=self._commit,
+            failures=self._failures,
+            hands_back=assembly.hands_back,
         )
 
     def _make_starting(self) -> Starting:
@@ -148,6 +153,8 @@ class Engine:
         """
         for trial in begin_leading(self._lead, self._a.configured, self._a.budget):
             self._runs.ended(trial)
+        if not self._a.hands_back and self._lead.fold.submitted_at is not None:
+            self._lead.emit(StudyWithdrawn())  # or workers would take it when this process dies
         faults.point("engine.settled")
         self._commit()
         faults.point("engine.opened")
@@ -262,6 +269,8 @@ class Engine:
         """React to interrupts and to a paused study."""
         if interrupts.count:
             self._course.interrupted = "interrupted"
+            if self._a.hands_back:
+                self._runs.yield_checkpointed(Leaving(Errand.YIELD, "engine", "its worker leaves"))
         if interrupts.kills and self._runs.active:
             self._runs.kill_all(Leaving(Errand.YIELD, "engine", "interrupted"))
         self._orders.heed_pause()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from trialist.api.leading import Turn
 from trialist.api.study import Study
 from trialist.config import Document
 from trialist.core.records import Budget, Trial
@@ -42,8 +43,9 @@ def lead_sweep(
     *,
     document: Document | None = None,
     budget: Budget | None = None,
+    turn: Turn | None = None,
 ) -> Finished:
-    """Lead a sweep's study in this process, with its files and the screen as readers of its events."""
+    """Lead a sweep's study in this process, with its files and the screen as readers of its events; ``turn``: a worker's."""
     row = study.row
     maker = RunMaker(record, document)
     before = [handle.record for handle in study.iter_trials()]
@@ -69,6 +71,7 @@ def lead_sweep(
             budget=budget,
             timeout_s=record.timeout_s,
             say=view.say,
+            turn=turn,
         )
     finally:
         view.close()
