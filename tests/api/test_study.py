@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -26,6 +27,7 @@ from trialist.core.errors import (
     UserError,
 )
 from trialist.core.events import RunConfigured, TrialEnded
+from trialist.core.records import CommandKind
 from trialist.store.holders import holder
 
 SPACE = {
@@ -392,6 +394,79 @@ def test_a_leader_that_is_too_busy_to_answer_is_named_as_the_reason(study, monke
     ):
         with pytest.raises(Conflict, match="has not answered within"):
             call()
+
+
+LEADER = """
+import sys, time
+from pathlib import Path
+import trialist
+
+def objective(trial):
+    Path(sys.argv[2]).touch()
+    while not Path(sys.argv[3]).exists():
+        time.sleep(0.01)
+    return 1.0
+
+trialist.load_study("digits", store=sys.argv[1]).run(objective, num_trials=1)
+"""
+
+
+def test_no_trial_is_made_for_a_client_that_no_longer_waits(study, store, tmp_path, monkeypatch):
+    inside, go = tmp_path / "inside", tmp_path / "go"
+    leader = subprocess.Popen([sys.executable, "-c", LEADER, store, str(inside), str(go)])
+    try:
+        deadline = time.monotonic() + 30
+        while not inside.exists():  # another process: no event to wait for
+            assert leader.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        monkeypatch.setattr("trialist.api.steering.ANSWER_WITHIN_S", 0.2)
+        monkeypatch.setattr("trialist.api.steering.ASK_EXPIRES_S", 0.1)
+        with pytest.raises(Conflict, match=rf"pid {leader.pid} .* ask again"):
+            study.ask()
+        go.touch()
+        assert leader.wait(30) == 0
+    finally:
+        leader.kill()
+        leader.wait()
+    assert [trial.record.worker.startswith("client") for trial in study.trials()] == [False]
+    command = study.store.command(study.id, 1)
+    assert (command.status, "too late" in command.error) == ("refused", True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "args", "error", "code", "status"),
+    [
+        ("enqueue", {"params": {"lr": 3.0, "depth": 2}}, SpaceError, 2, 422),
+        ("clone", {"trial": 9}, NotFound, 2, 404),
+        ("set_budget", {"num_trails": 2}, UnknownName, 2, 422),
+        ("report", {"trial": 0, "step": "two"}, ObjectiveError, 2, 422),
+        ("retry", {"trial": 0}, Conflict, 3, 409),
+    ],
+)
+def test_a_leader_refuses_with_the_error_that_a_call_of_its_own_would_raise(study, kind, args, error, code, status):
+    inside, go = threading.Event(), threading.Event()
+
+    def objective(trial):
+        inside.set()
+        while not go.wait(0.02):
+            trial.report(loss=1.0)
+        return 0.5
+
+    runner = threading.Thread(target=lambda: study.run(objective, num_trials=1))
+    runner.start()
+    try:
+        assert inside.wait(20)
+        with pytest.raises(error) as far:
+            study.command(CommandKind(kind), args)
+    finally:
+        go.set()
+        runner.join(30)
+    assert (type(far.value), far.value.exit_code, far.value.http_status) == (error, code, status)
+    if kind != "retry":  # which nothing refuses now that the trial has ended
+        with pytest.raises(error) as near:
+            study.command(CommandKind(kind), args)
+        assert (str(far.value), vars(far.value)) == (str(near.value), vars(near.value))
 
 
 def test_a_clients_result_is_taken_after_the_study_was_stopped(study):

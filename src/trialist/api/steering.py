@@ -14,9 +14,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from trialist.core.errors import ConfigError, Conflict, NotFound, StudyLed, TrialistError
+from trialist.core.errors import ConfigError, Conflict, NotFound, StudyLed, TrialistError, error_retold
 from trialist.core.ports import Clock, Scheduler, Searcher, Store
 from trialist.core.records import Checkpoint, Command, CommandKind, CommandStatus, Params, Study, Trial
 from trialist.engine.clients import Clients
@@ -27,6 +28,8 @@ from trialist.engine.recover import take_up
 
 ANSWER_WITHIN_S = 30.0
 """How long a leader may take to answer a command before the caller is told that it has not."""
+ASK_EXPIRES_S = 25.0
+"""How long a leader may take to begin with an ``ask``; less than ``ANSWER_WITHIN_S``, so that its commit is still heard of."""
 _LOOK_EVERY_S = 0.02
 _CLIENT_KINDS = frozenset({CommandKind.ASK, CommandKind.TELL, CommandKind.REPORT})
 _TRIES = 50
@@ -141,6 +144,11 @@ class Steering:
                 with suppress(StudyLed), self._lock:  # somebody has begun to lead meanwhile, and will see it
                     return self._apply(answer)
             if self._clock.monotonic() > deadline:
+                if sent.expires_at is not None:
+                    raise Conflict(
+                        f"the leader ({self._store.leader(self._study_id)}) has not answered within {ANSWER_WITHIN_S:.0f} s; "
+                        "no trial will be made for this: ask again"
+                    )
                 return {
                     "message": f"sent; the leader has not answered within {ANSWER_WITHIN_S:.0f} s and will see it at its "
                     "trial's next report"
@@ -152,7 +160,16 @@ class Steering:
             json.dumps(args, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"'{kind}' takes what JSON can hold: {error}") from None
-        return Command(kind=kind, args=args, key=uuid.uuid4().hex, sender=self._sender, created_at=self._clock.now())
+        now = self._clock.now()
+        return Command(
+            kind=kind,
+            args=args,
+            key=uuid.uuid4().hex,
+            sender=self._sender,
+            created_at=now,
+            # Whoever asks for a trial waits for it; whatever else is sent is meant also when its sender has gone.
+            expires_at=now + ASK_EXPIRES_S if kind is CommandKind.ASK else None,
+        )
 
     # --- without a leader ---
 
@@ -166,7 +183,7 @@ class Steering:
             try:
                 if stored.status is not CommandStatus.PENDING:
                     return _fate(stored)
-                return apply(self._context(lead, None), command)
+                return apply(self._context(lead, None), replace(command, expires_at=None))  # we still wait
             except TrialistError as error:
                 refused.append(error)  # its refusal is an event, and is committed
                 return {}
@@ -261,7 +278,7 @@ def _clients(lead: Lead) -> Mapping[CommandKind, Callable[[Command], dict[str, A
 def _fate(answered: Command) -> dict[str, Any]:
     """The result of a command that was applied; raises what a refused one was told."""
     if answered.status is CommandStatus.REFUSED:
-        raise Conflict(answered.error)
+        raise error_retold(answered.refusal, answered.error)
     return dict(answered.result)
 
 

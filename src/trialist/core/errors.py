@@ -278,3 +278,34 @@ class InternalError(TrialistError):
     """A defect of ours: please report it."""
 
     exit_code = 70
+
+
+def error_told(error: TrialistError) -> dict[str, Any]:
+    """An error as JSON, for ``error_retold`` in another process: its class, and what its constructor kept."""
+    kept = {name: value for name, value in vars(error).items() if isinstance(value, str | int | bool | None)}
+    return {"class": type(error).__name__, **({"about": kept} if kept else {})}
+
+
+def error_retold(told: Mapping[str, Any], message: str) -> TrialistError:
+    """The error that ``error_told`` was given: the same class, message, exit code and HTTP status.
+
+    Args:
+        told: What ``error_told`` made; of an error of an older or newer version, or of a plugin, it may name a class that
+            is not known here: then it is a ``Conflict``, which every caller of a command has to expect.
+        message: ``str`` of that error.
+    """
+    cls = _tree(TrialistError).get(str(told.get("class", "")), Conflict)
+    error = cls.__new__(cls)
+    error.args = (message,)  # not by its constructor, which makes the message from what is in it
+    about = told.get("about")
+    if isinstance(about, Mapping):
+        vars(error).update(about)
+    return error
+
+
+def _tree(root: type[TrialistError]) -> dict[str, type[TrialistError]]:
+    """An error class and all below it, by name."""
+    found = {root.__name__: root}
+    for cls in root.__subclasses__():
+        found |= _tree(cls)
+    return found

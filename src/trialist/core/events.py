@@ -244,6 +244,8 @@ class CommandRefused:
     command_kind: str
     error: str
     sender: str = ""
+    refusal: Mapping[str, Any] = field(default_factory=dict)
+    """Which error it is (``core.errors.error_told``); empty in what older versions wrote."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -533,7 +533,11 @@ class Command:
     """Set when applied: what was done (``message``, and e.g. the number of a new trial)."""
     error: str = ""
     """Set when refused."""
+    refusal: Mapping[str, Any] = field(default_factory=dict)
+    """Which error refused it (``core.errors.error_told``); may be empty."""
     created_at: float = 0.0
+    expires_at: float | None = None
+    """Seconds since the epoch after which its sender no longer waits, and does not want it any more; ``None``: never."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, NamedTuple, Protocol
 
-from trialist.core.errors import Conflict, InternalError, NotFound, SpaceError, UnknownName, UserError
+from trialist.core.errors import Conflict, InternalError, NotFound, SpaceError, UnknownName, UserError, error_told
 from trialist.core.events import (
     BudgetChanged,
     CommandApplied,
@@ -67,16 +67,28 @@ class Context(NamedTuple):
 def apply(context: Context, command: Command) -> dict[str, Any]:
     """Carry a command out and answer it with an event; returns the result, raises what refused it.
 
+    One that has expired is refused: whoever sent it has gone, and would never hear of a trial that was made for it.
+
     Raises:
         UserError, Conflict, NotFound: It was refused; ``CommandRefused`` says why, and nothing else was changed.
     """
     lead = context.lead
     with lead.lock:
         try:
+            if command.expires_at is not None and lead.clock.now() > command.expires_at:
+                raise Conflict(
+                    f"'{command.kind}' came too late: {command.sender or 'its sender'} no longer waits for it"
+                )
             result = _HANDLERS[command.kind](context, command)
         except REFUSALS as error:
             lead.emit(
-                CommandRefused(command=command.id, command_kind=command.kind, error=str(error), sender=command.sender)
+                CommandRefused(
+                    command=command.id,
+                    command_kind=command.kind,
+                    error=str(error),
+                    sender=command.sender,
+                    refusal=error_told(error),
+                )
             )
             raise
         lead.emit(

@@ -446,7 +446,7 @@ def _derive(kept: _Kept, event: Event) -> None:
         case CommandApplied() as body:
             _answer(kept, body.command, CommandStatus.APPLIED, result=body.result)
         case CommandRefused() as body:
-            _answer(kept, body.command, CommandStatus.REFUSED, error=body.error)
+            _answer(kept, body.command, CommandStatus.REFUSED, error=body.error, refusal=body.refusal)
 
 
 def _end_attempt(kept: _Kept, at: float, body: AttemptEnded | TrialEnded, message: str) -> None:

@@ -17,6 +17,8 @@ from trialist.core.events import (
     AttemptEnded,
     AttemptStarted,
     Checkpointed,
+    CommandApplied,
+    CommandRefused,
     Event,
     Reported,
     TrialEnded,
@@ -359,13 +361,19 @@ def command_request(command: Command) -> str:
             "args": dict(command.args),
             "sender": command.sender,
             "created_at": command.created_at,
+            **({} if command.expires_at is None else {"expires_at": command.expires_at}),
         }
     )
 
 
-def command_answer(*, result: Mapping[str, Any] | None = None, error: str = "") -> str:
-    """What became of it."""
-    return dumps({"result": dict(result)} if result is not None else {"error": error})
+def applied_answer(body: CommandApplied) -> str:
+    """What a command did."""
+    return dumps({"result": dict(body.result)})
+
+
+def refused_answer(body: CommandRefused) -> str:
+    """Why a command was refused."""
+    return dumps({"error": body.error, **({"refusal": dict(body.refusal)} if body.refusal else {})})
 
 
 def read_command(command_id: int, key: str, status: str, request: str, answer: str | None) -> Command:

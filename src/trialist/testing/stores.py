@@ -146,20 +146,21 @@ class StoreContract(LeadingContract, ClaimingContract, ReadingContract):
         told = tell(store)
         first = store.send_command(told.id, command("k1", args=HARD_PARAMS, id=77, status=CommandStatus.APPLIED))
         assert (first.id, first.status, first.args) == (1, CommandStatus.PENDING, HARD_PARAMS)
-        second = store.send_command(told.id, command("k2"))
+        second = store.send_command(told.id, command("k2", expires_at=7.5))
         assert self.open_again(store).send_command(told.id, command("k1", kind=CommandKind.STOP)) == first
         assert store.pending_commands(told.id) == [first, second]
         told.script.emit(CommandApplied(command=1, command_kind="pause", result={"message": "done"}))
         told.commit()
         told.script.emit(CommandRefused(command=1, command_kind="pause", error="too late"))
-        told.script.emit(CommandRefused(command=2, command_kind="pause", error="no"))
+        told.script.emit(CommandRefused(command=2, command_kind="pause", error="no", refusal={"class": "NotFound"}))
         told.script.emit(CommandApplied(command=99, command_kind="pause"))
         told.commit()
         assert store.pending_commands(told.id) == []
         applied = store.send_command(told.id, command("k1"))
         assert (applied.status, applied.result, applied.error) == (CommandStatus.APPLIED, {"message": "done"}, "")
         refused = store.command(told.id, 2)
-        assert (refused.status, refused.error) == (CommandStatus.REFUSED, "no")
+        assert (refused.status, refused.error, refused.expires_at) == (CommandStatus.REFUSED, "no", 7.5)
+        assert refused.refusal == {"class": "NotFound"}
         for absent in (0, 3, -1, 2**70):
             with pytest.raises(NotFound, match="no command"):
                 store.command(told.id, absent)
