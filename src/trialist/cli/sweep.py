@@ -71,6 +71,12 @@ def sweep(
     max_failures: Annotated[
         int | None, typer.Option("--max-failures", metavar="N", help="Give up when more runs than this fail.")
     ] = None,
+    cold: Annotated[
+        bool,
+        typer.Option(
+            "--cold", help="Start each run as a new process with its own imports, also where it is a Python script."
+        ),
+    ] = False,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -112,6 +118,7 @@ def sweep(
         timeout_s=timeout_s,
         retries=retries,
         max_failures=max_failures,
+        cold=cold,
         resume=resume,
         quiet=quiet,
         store=store,

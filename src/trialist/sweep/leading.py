@@ -9,10 +9,12 @@ from typing import NamedTuple
 from trialist.api.leading import Turn
 from trialist.api.study import Study
 from trialist.config import Document
+from trialist.core.ports import Executor
 from trialist.core.records import Budget, Trial
 from trialist.core.records import Study as StudyRow
 from trialist.core.states import StudyStatus
-from trialist.execute.command import CommandExecutor
+from trialist.execute.command import CommandExecutor, Prepare
+from trialist.execute.pool import PoolExecutor
 from trialist.sweep.leaderboard import Leaderboard
 from trialist.sweep.making import RunMaker
 from trialist.sweep.options import SweepOptions
@@ -65,7 +67,7 @@ def lead_sweep(
     view = _view(tally, options, screen, lambda trial: maker.files(trial).directory.name)
     try:
         end = study.lead(
-            CommandExecutor(maker.launch),
+            _executor(row.spec.executor.name, maker.launch, view.say),
             run_dir=maker.run_dir,
             sinks=[recorder, view],
             budget=budget,
@@ -89,6 +91,11 @@ def lead_sweep(
     code = INTERRUPTED if end.interrupted else int(failed)
     rows = sorted(leaderboard, key=lambda row: row.number)
     return Finished(code, study, ended, [record.files.run(row.run).directory for row in rows])
+
+
+def _executor(name: str, prepare: Prepare, say: Callable[[str], None]) -> Executor:
+    """The one that the sweep was started with: a pool, or plain processes where it was to be cold."""
+    return PoolExecutor(prepare, say=say) if name == PoolExecutor.name else CommandExecutor(prepare)
 
 
 def _write_again(study: Study, recorder: Recorder, say: Callable[[str], None]) -> None:

@@ -15,6 +15,7 @@ from trialist.config.template import fill, program
 from trialist.config.yaml import Document, load_yaml_text
 from trialist.core.records import Segment, Trial
 from trialist.execute.command import Launch
+from trialist.execute.warm import warm_command
 from trialist.sweep.layout import RunFiles, replacing
 from trialist.sweep.names import RunNames
 from trialist.sweep.record import SweepRecord
@@ -98,9 +99,11 @@ class RunMaker:
                     return get_path(value, inside[len(keys) :])
             return get_path(tree, name)
 
+        argv, cwd = program(fill(self.record.command, value_of)), Path(self.record.cwd)
         return Launch(
-            argv=program(fill(self.record.command, value_of)),
-            cwd=Path(self.record.cwd),
+            argv=argv,
+            warm=warm_command(argv, cwd),
+            cwd=cwd,
             stdout=files.stdout,
             metrics_file=files.metrics,
         )

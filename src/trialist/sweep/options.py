@@ -35,6 +35,8 @@ class SweepOptions:
     gpus_per_run: float | None = None
     seed: int = 0
     timeout_s: float | None = None
+    cold: bool = False
+    """Start each run as a new process with its own imports."""
     plan: bool = False
     """Print what would be done, and do nothing."""
     resume: str | None = None

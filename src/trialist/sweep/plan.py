@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from trialist.config.paths import Path, format_path, get_path, has_path, iter_leaves, missing_path, parse_path, set_path
-from trialist.config.template import TRAINING_COMMAND
+from trialist.config.template import TRAINING_COMMAND, program
 from trialist.core.errors import ConfigError, SpaceError
 from trialist.core.records import Metric
+from trialist.execute.warm import warm_command
 from trialist.space import Domain, Float, Group, SearchSpace, describe, parse_domain
 from trialist.space.values import short
 from trialist.sweep.options import SweepOptions
@@ -66,6 +67,8 @@ class Plan:
     command_why: str
     execute: bool
     jobs: int
+    warm: bool
+    """Whether its runs are Python programs that start with their imports behind them."""
     notes: tuple[str, ...]
 
     @property
@@ -140,6 +143,7 @@ def make_plan(
         command_why=command_why,
         execute=options.execute,
         jobs=options.jobs or 1,
+        warm=not options.cold and options.gpus_per_run is None and warm_command(program(command)) is not None,
         notes=tuple(notes),
     )
 

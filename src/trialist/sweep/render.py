@@ -99,7 +99,7 @@ def _facts(plan: Plan, prefix: str | None, width: int) -> Iterator[str]:
     if plan.execute:
         how_many = "" if plan.num_runs == 1 else ", one at a time" if plan.jobs == 1 else f", {plan.jobs} at a time"
         yield from _fact("Each run" if plan.num_runs != 1 else "Runs", command_text(plan.command), width)
-        yield from _fact("", f"({plan.command_why}{how_many})", width)
+        yield from _fact("", f"({plan.command_why}{how_many}{', warm starts' if plan.warm else ''})", width)
     else:
         yield from _fact("Runs", "nothing: --no-execute makes directories and configs only", width)
     yield from _fact(
@@ -176,5 +176,6 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "mode": None if plan.metric is None else plan.metric.mode.value,
         "command": list(plan.command) if plan.execute else None,
         "jobs": plan.jobs,
+        "warm": plan.warm,
         "notes": list(plan.notes),
     }

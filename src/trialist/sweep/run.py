@@ -1,6 +1,6 @@
 """A sweep from its options to its end: planned, checked, made, led, summed up; or taken up again.
 
-The composition of this door: it reads the config, creates the study, and hands it to the engine with a command executor.
+The composition of this door: it reads the config, creates the study, and hands it to the engine with an executor.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from trialist.config import Document, load_yaml
 from trialist.core.errors import StudyExists, TrialistError
 from trialist.core.records import Budget, Spec
 from trialist.execute.command import CommandExecutor
+from trialist.execute.pool import PoolExecutor
 from trialist.store.locate import open_store
 from trialist.sweep.checks import check_executable, check_names, check_resources
 from trialist.sweep.layout import check_prefix, claimed_stem
@@ -157,7 +158,7 @@ def execute(prepared: Prepared, options: SweepOptions, screen: Screen) -> Finish
                     door="sweep",
                     config=record.to_json(),
                     objective={"command": list(plan.command)},
-                    executor=Spec(name=CommandExecutor.name),
+                    executor=Spec(name=CommandExecutor.name if options.cold else PoolExecutor.name),
                     resources=resources_of(options),
                 )
                 Leaderboard(record.paths, plan.metric).write(record.files.leaderboard)

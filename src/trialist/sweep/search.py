@@ -32,11 +32,13 @@ class HyperParamSearch:
     Args:
         config_path: The YAML file.
         store: URL of the store that remembers what is executed; ``None``: the user's own.
+        cold: Start each run as a new process with its own imports, also where runs are Python scripts.
     """
 
-    def __init__(self, config_path: str | os.PathLike[str], *, store: str | None = None) -> None:
+    def __init__(self, config_path: str | os.PathLike[str], *, store: str | None = None, cold: bool = False) -> None:
         self.config_path = Path(config_path)
         self.store = store
+        self.cold = cold
         self._leaderboard: Leaderboard | None = None
         if not self.config_path.is_file():
             load_yaml(self.config_path)  # says so, and offers the nearest name
@@ -108,6 +110,7 @@ class HyperParamSearch:
             max_failures=max_failures,
             quiet=quiet,
             store=self.store,
+            cold=self.cold,
         )
         cwd = Path.cwd()
         prepared = prepare(options, cwd)
