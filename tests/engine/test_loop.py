@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -565,6 +568,66 @@ def test_a_searcher_that_needs_replies_gets_each_once(bench):
 
     bench.lead(lambda x: x, searcher=ChattySearcher(), replier=replier, budget=Budget(num_trials=4))
     assert asked == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("order", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_ctrl_c_ends_the_wait_for_a_reply_and_the_request_is_made_again(bench, order):
+    bench.create(num_trials=2)
+    asked, go = threading.Event(), threading.Event()
+
+    def never(request):
+        asked.set()
+        assert go.wait(60)
+        return Reply({"x": 0.75}, cost_usd=1.0)
+
+    executor = ScriptedExecutor(lambda segment: iter([{"loss": 1.0}]))
+    poll, polls = executor.poll, []
+
+    def interrupting(timeout_s, sink):
+        assert asked.wait(20)
+        os.kill(os.getpid(), order)
+        polls.append(1)
+        poll(timeout_s, sink)
+
+    executor.poll = interrupting
+    end = bench.lead(executor, searcher=ChattySearcher(), replier=never)
+    assert len(polls) == (1 if order == signal.SIGTERM else 2)
+    assert (end.interrupted, end.study.status, end.study.num_trials) == (True, StudyStatus.PAUSED, 0)
+    go.set()  # the reply that comes too late
+    again = bench.lead(
+        lambda x: x, searcher=ChattySearcher(), replier=lambda request: Reply({"x": request["number"] / 4})
+    )
+    assert [trial.params["x"] for trial in bench.trials] == [0.0, 0.25]
+    assert [body.request["number"] for body in bench.bodies(ReplyRequested)] == [0, 0, 1]
+    assert again.study.status is StudyStatus.COMPLETED
+
+
+WAITS_FOR_A_REPLY = """
+import sys, threading
+from trialist.core.ports import Reply
+from trialist.engine.replies import Replies
+
+class Lead:
+    def emit(self, body): pass
+
+class Needs:
+    key, request = "k", {}
+
+begun = threading.Event()
+
+def replier(request):
+    begun.set()
+    threading.Event().wait()
+
+replies = Replies(Lead(), replier, lambda: None, lambda: None)
+replies.request(Needs())
+assert begun.wait(20)
+replies.drop()
+"""
+
+
+def test_a_process_ends_without_the_reply_that_it_gave_up():
+    subprocess.run([sys.executable, "-c", WAITS_FOR_A_REPLY], check=True, timeout=60)
 
 
 def test_a_searcher_that_needs_replies_without_anybody_to_ask_says_so(bench):

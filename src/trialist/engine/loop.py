@@ -176,7 +176,7 @@ class Engine:
                     self._break_off(error)
                     raise
                 finally:
-                    self._replies.close()
+                    self._replies.drop()
                     self._a.executor.close()
         finally:
             if not fenced:
@@ -271,6 +271,8 @@ class Engine:
             self._course.interrupted = "interrupted"
             if self._a.hands_back:
                 self._runs.yield_checkpointed(Leaving(Errand.YIELD, "engine", "its worker leaves"))
+        if interrupts.kills:
+            self._replies.drop()
         if interrupts.kills and self._runs.active:
             self._runs.kill_all(Leaving(Errand.YIELD, "engine", "interrupted"))
         self._orders.heed_pause()

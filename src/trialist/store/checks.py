@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from typing import Any
 
 from trialist.core.errors import IllegalTransition, NotFound, StoreError
 from trialist.core.events import (
@@ -245,6 +246,7 @@ class _Check:
         except StoreError as error:
             yield f"command {number} cannot be read: {error}"
             return
+        fate: tuple[CommandStatus, dict[str, Any], str, dict[str, Any]]
         if isinstance(body, CommandApplied):
             fate = (CommandStatus.APPLIED, to_json(body).get("result", {}), "", {})
         else:
