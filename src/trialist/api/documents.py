@@ -35,6 +35,8 @@ def study_document(study: Study, leader: str | None) -> dict[str, Any]:
         "status": study.status.value,
         "reason": study.reason,
         "leader": leader,
+        "worker": study.worker or None,
+        "submitted_at": study.submitted_at,
         "metrics": [{"name": metric.name, "mode": metric.mode.value} for metric in spec.metrics],
         "trials": {"total": study.num_trials, **{status.value: study.count(status) for status in TrialStatus}},
         "budget": {

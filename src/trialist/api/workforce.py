@@ -53,6 +53,13 @@ def connected(store: Store, now: float) -> list[Worker]:
     return [worker for worker in store.workers() if presence(worker, now) is Presence.CONNECTED]
 
 
+def waited_for(store: Store, study: Study, now: float) -> int | None:
+    """How many workers are connected, where a study waits for one; ``None``: it waits for none."""
+    if study.in_line_since is None or store.leader(study.id) is not None:
+        return None
+    return len(connected(store, now))
+
+
 def workforce(store: Store, now: float) -> list[Staff]:
     """All workers that are known, with what they lead; in the order in which they started."""
     leads: dict[str, list[Leads]] = {}

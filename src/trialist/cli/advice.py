@@ -25,13 +25,25 @@ class Step(NamedTuple):
     why: str = ""
 
 
-def next_steps(study: Study, leader: str | None) -> list[Step]:
-    """The most useful next steps, best first."""
+def next_steps(study: Study, leader: str | None, workers: int = 0) -> list[Step]:
+    """The most useful next steps, best first.
+
+    Args:
+        study: The study.
+        leader: Who leads it.
+        workers: How many workers are connected, where it waits for one.
+    """
     name = quoted(study.name)
     if leader is not None:
         if study.status is StudyStatus.PAUSED:
             return [Step(f"trialist resume {name}", f"goes on; {leader} waits for it")]
         return [Step(f"trialist watch {name}", "follows it")]
+    if study.in_line_since is not None:
+        if workers:
+            return [Step(f"trialist watch {name}", "follows it; a worker takes it as soon as it has room")]
+        return [Step("trialist worker", "leads it; it waits for a worker, and none is connected")]
+    if study.status is StudyStatus.PAUSED and study.submitted_at is not None:
+        return [Step(f"trialist resume {name}", "queues it for workers again")]
     if not study.status.is_ended:
         return [how_to_run(study)]
     steps = []

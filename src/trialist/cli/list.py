@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from trialist.api.documents import study_document
+from trialist.api.workforce import connected
 from trialist.cli.options import JsonOption, StoreOption, nothing_yet, opened_store, place
 from trialist.cli.output import Column, age, clean, console, emit, number, plural, print_table, say, status_text
-from trialist.cli.summary import progress
+from trialist.cli.summary import progress, waits_for_worker
 from trialist.core.errors import ConfigError
 from trialist.core.records import Study
 from trialist.core.states import StudyStatus
@@ -48,7 +50,9 @@ def list_(
         if not page.studies:
             say(to, "No such study." if status or search or cursor else f"No studies in {place(there.url)}.")
             return
-        print_table(to, _columns(), ([*_row(study, leaders[study.id] is not None)] for study in page.studies))
+        workers = len(connected(there, time.time())) if any(study.in_line_since for study in page.studies) else 0
+        rows = (_row(study, leaders[study.id] is not None, workers) for study in page.studies)
+        print_table(to, _columns(), rows)
         if page.cursor is not None:
             say(to, f"\nThe newest {plural(len(page.studies), 'study', 'studies')}; more with --cursor {page.cursor}")
 
@@ -64,13 +68,15 @@ def _columns() -> list[Column]:
     ]
 
 
-def _row(study: Study, led: bool) -> list[str | Text]:
+def _row(study: Study, led: bool, workers: int) -> list[str | Text]:
     metric = study.metric
     best = number(study.best_value)
     if metric is not None and study.best_value is not None:
         best = f"{clean(metric.name)} {best}"
     status = status_text(study.status.value)
-    if study.status is StudyStatus.RUNNING and not led:
+    if study.in_line_since is not None and not led:
+        status = waits_for_worker(workers)
+    elif study.status is StudyStatus.RUNNING and not led:
         status = Text("running, unled", style="yellow")
     return [clean(study.name), study.spec.door, status, progress(study), best, age(study.spec.created_at)]
 

@@ -9,10 +9,9 @@ import typer
 from trialist.api import Study
 from trialist.api.documents import command_document
 from trialist.api.trials import answered
-from trialist.cli.advice import next_steps
 from trialist.cli.options import DryRunOption, JsonOption, StoreOption, StudyArgument, opened
 from trialist.cli.output import clean, console, emit, plural, say
-from trialist.cli.steering import print_steps, tell
+from trialist.cli.steering import print_steps, steps_of, tell
 from trialist.core.errors import ConfigError
 from trialist.core.records import CommandKind
 from trialist.core.states import TrialStatus
@@ -52,7 +51,7 @@ def _retry_failed(study: Study, *, dry_run: bool, as_json: bool) -> None:
     message = (
         f"would try {count} again" if dry_run else f"{count} will be tried again" if wanted else "no trial to retry"
     )
-    steps = next_steps(study.row, study.leader) if made else []
+    steps = steps_of(study) if made else []
     if as_json:
         document = command_document(
             study.name, {"message": message, "dry_run": dry_run}, [step._asdict() for step in steps]

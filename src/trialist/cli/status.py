@@ -8,10 +8,9 @@ import typer
 
 from trialist.api import Study
 from trialist.api.documents import study_document, trial_document
-from trialist.cli.advice import next_steps
 from trialist.cli.options import JsonOption, StoreOption, StudyArgument, opened
 from trialist.cli.output import console, emit, say
-from trialist.cli.steering import print_steps
+from trialist.cli.steering import print_steps, steps_of
 from trialist.cli.summary import best_params, commonest_failures, pace, print_summary
 from trialist.cli.trials import print_trials
 from trialist.cli.watching import watch_study
@@ -49,7 +48,7 @@ def status_document(study: Study, last: int = 0) -> dict[str, Any]:
         "seconds_per_trial": None if speed is None else speed.seconds_each,
         "seconds_left": None if speed is None or leader is None else speed.left_s,
         "last": [trial_document(trial) for trial in _last(study, last)],
-        "next": [step._asdict() for step in next_steps(row, leader)],
+        "next": [step._asdict() for step in steps_of(study)],
     }
 
 
@@ -61,7 +60,7 @@ def print_status(study: Study, last: int = 0) -> None:
     if newest:
         say(to, "")
         print_trials(study, newest)
-    steps = next_steps(row, leader)
+    steps = steps_of(study)
     if steps:
         say(to, "")
         print_steps(steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from trialist.api import Study
 from trialist.api.documents import command_document
+from trialist.api.workforce import waited_for
 from trialist.cli.advice import Step, next_steps
 from trialist.cli.options import opened
 from trialist.cli.output import FAINT, clean, console, emit, print_stripped, say
@@ -57,7 +59,7 @@ def patience(study: Study) -> Iterator[None]:
 
 def tell(study: Study, result: Mapping[str, Any], *, as_json: bool, trial: int | None = None) -> None:
     """Print what was done, and what comes next."""
-    steps = [] if result.get("dry_run") else next_steps(study.row, study.leader)
+    steps = [] if result.get("dry_run") else steps_of(study)
     if as_json:
         emit(command_document(study.name, result, [step._asdict() for step in steps], trial))
         return
@@ -66,6 +68,12 @@ def tell(study: Study, result: Mapping[str, Any], *, as_json: bool, trial: int |
         message = f"would happen: {message}"
     say(console(), message if message.startswith("study '") else f"{clean(study.name)}: {message}")
     print_steps(steps)
+
+
+def steps_of(study: Study) -> list[Step]:
+    """What to do next with a study as it stands now."""
+    row = study.row
+    return next_steps(row, study.leader, waited_for(study.store, row, time.time()) or 0)
 
 
 def print_steps(steps: Sequence[Step]) -> None:

@@ -5,6 +5,7 @@ Reads a bounded part of the store, however many trials there are. Knows nothing 
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from trialist.api import Study
+from trialist.api.workforce import waited_for
 from trialist.cli.output import (
     FAINT,
     age,
@@ -132,7 +134,7 @@ def print_summary(to: Console, study: Study, row: StudyRow, leader: str | None) 
 
 
 def _rows(study: Study, row: StudyRow, leader: str | None) -> Iterator[tuple[str, str | Text]]:
-    yield "leader", _led(row, leader)
+    yield "leader", _led(row, leader, waited_for(study.store, row, time.time()))
     yield "search", _search(row)
     yield "trials", _progress(row)
     if row.num_trials:
@@ -149,12 +151,21 @@ def _rows(study: Study, row: StudyRow, leader: str | None) -> Iterator[tuple[str
         yield "" if place else "failures", Text(what, style="red")
 
 
-def _led(row: StudyRow, leader: str | None) -> str | Text:
+def _led(row: StudyRow, leader: str | None, workers: int | None = None) -> str | Text:
     if leader is not None:
-        return leader
+        return f"worker {clean(row.worker)}, {leader}" if row.worker else leader
+    if workers is not None:
+        return waits_for_worker(workers)
     if row.status is StudyStatus.RUNNING:
         return Text("nobody: the process that led it is gone", style="yellow")
     return "nobody"
+
+
+def waits_for_worker(workers: int) -> Text:
+    """What is said of a study that was handed to workers and that none leads."""
+    if workers:
+        return Text(f"waits for a worker ({workers} connected)")
+    return Text("waits for a worker (none is connected)", style="yellow")
 
 
 def _search(row: StudyRow) -> str:

@@ -15,10 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from trialist.api import Study
-from trialist.cli.advice import next_steps
 from trialist.cli.narration import clock, line, tells
 from trialist.cli.output import clean, console
-from trialist.cli.steering import steps_table
+from trialist.cli.steering import steps_of, steps_table
 from trialist.cli.summary import print_summary, progress
 from trialist.core.events import Event
 
@@ -86,7 +85,7 @@ def _screen(study: Study, recent: list[Text]) -> Group:
     row, leader = study.row, study.leader
     with to.capture() as captured:
         print_summary(to, study, row, leader)
-    steps = [step for step in next_steps(row, leader) if not step.do.startswith("trialist watch")]
+    steps = [step for step in steps_of(study) if not step.do.startswith("trialist watch")]
     parts: list[Text | Table] = [Text.from_ansi(captured.get().rstrip("\n"))]
     if recent:
         parts += [Text(""), *recent]
