@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from trialist import registry
+from trialist.core.errors import MissingExtra
 from trialist.core.records import OutcomeKind
 from trialist.execute.command import CommandExecutor, Launch, function_launch
 from trialist.execute.inline import InlineExecutor
@@ -41,6 +43,18 @@ class TestPoolWithResidents(ExecutorContract):
 class TestResidentsOfPool(ResidentContract):
     def make(self, objective, metric_names, residents):
         return _workers(objective, metric_names, residents=residents)
+
+
+def test_every_executor_that_keeps_residents_is_held_to_their_contract():
+    keep = [name for name in registry.names("executor") if "residents" in getattr(_found(name), "options", ())]
+    assert keep == ["pool"]
+
+
+def _found(name):
+    try:
+        return registry.load("executor", name)
+    except MissingExtra:
+        return None
 
 
 def _workers(objective, metric_names, residents):

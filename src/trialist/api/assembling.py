@@ -47,7 +47,7 @@ def as_spec(kind: str, given: object, default: str | None) -> Spec | None:
     """A searcher or scheduler as people name it, as a spec.
 
     Args:
-        kind: ``searcher`` or ``scheduler``.
+        kind: ``searcher``, ``scheduler`` or ``executor``.
         given: A name, ``{"name": …, option: value}``, a ``Spec``, or ``None``.
         default: The name that ``None`` stands for; ``None``: none.
     """
@@ -104,11 +104,14 @@ class Made(NamedTuple):
     spec: Spec
 
 
-def objective_executor(name: str | None, objective: Callable[..., Any], spec: StudySpec, jobs: int) -> Made:
+def objective_executor(
+    given: str | Mapping[str, Any] | Spec | None, objective: Callable[..., Any], spec: StudySpec, jobs: int
+) -> Made:
     """The executor that runs a Python function.
 
     Args:
-        name: ``inline``, ``pool`` or ``command``; ``None``: inline for one job, else pool.
+        given: ``inline``, ``pool`` or ``command``, alone or as ``{"name": …, option: value}``; ``None``: inline for one
+            job, else pool.
         objective: The function.
         spec: The study's.
         jobs: How many trials run at once.
@@ -116,9 +119,14 @@ def objective_executor(name: str | None, objective: Callable[..., Any], spec: St
     Raises:
         ObjectiveError: It is to run in a process of its own, and cannot be given to one.
         UnknownName: No such executor.
+        ConfigError: It has no such option, or the option no such value.
     """
-    chosen = name or ("inline" if jobs == 1 else "pool")
-    executor = registry.load("executor", chosen)
+    asked = as_spec("executor", given, "inline" if jobs == 1 else "pool")
+    assert asked is not None
+    chosen, executor = asked.name, registry.load("executor", asked.name)
+    recorded = isinstance(given, Spec)  # then "function" says what ran
+    options = {name: value for name, value in asked.options.items() if not (recorded and name == "function")}
+    check_executor_options(chosen, options)
     metric_names = tuple(metric.name for metric in spec.metrics)
     if chosen == "inline":
         if jobs > 1:
@@ -127,11 +135,25 @@ def objective_executor(name: str | None, objective: Callable[..., Any], spec: St
     if chosen in ("pool", "command"):
         target = importable(objective)
         launch = registry.resolve("trialist.execute.command:function_launch", f"executor '{chosen}'")
+        more = {"spare": jobs} if chosen == "pool" else {}
         return Made(
-            executor(launch(shipped(objective), metric_names=metric_names)),
-            Spec(name=chosen, options={} if target is None else {"function": target}),
+            executor(launch(shipped(objective), metric_names=metric_names), **options, **more),
+            Spec(name=chosen, options=options if target is None else {"function": target, **options}),
         )
     raise UserError(f"executor '{chosen}' does not run Python functions: use 'inline', 'pool' or 'command'")
+
+
+def check_executor_options(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that an executor does not offer to people.
+
+    Raises:
+        ConfigError: Names the option, and the nearest one that there is.
+    """
+    known: Sequence[str] = getattr(registry.load("executor", name), "options", ())
+    for option in options:
+        if option not in known:
+            offer = nearest(option, known) or (f" It has {', '.join(known)}." if known else " It takes no options.")
+            raise ConfigError(f"'{name}' has no option '{option}'.{offer}", path="executor")
 
 
 def told_metrics(result: object, metrics: Sequence[Metric]) -> dict[str, float]:

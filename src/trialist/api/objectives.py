@@ -65,7 +65,7 @@ def _take_place(order: WorkOrder) -> None:
 def _executor(order: WorkOrder, spec: StudySpec) -> Executor:
     run = order.run
     if FUNCTION in run:
-        return objective_executor(spec.executor.name, _function(run[FUNCTION], order), spec, spec.budget.jobs).executor
+        return objective_executor(spec.executor, _function(run[FUNCTION], order), spec, spec.budget.jobs).executor
     if COMMAND in run:
         return CommandExecutor(_command_launch(run[COMMAND], {}, SearchSpace.from_json(spec.space)))
     if TRAINER in run:

@@ -70,7 +70,7 @@ class Study:
         Raises:
             NotFound: It was deleted.
         """
-        row = self.store.find_study(self.id)
+        row = self._settled.find_study(self.id)
         if row is None:
             raise NotFound("study", self.name, self.store.url)
         return row
@@ -116,11 +116,11 @@ class Study:
         Raises:
             NotFound: There is none of this number.
         """
-        return self._handle(self.store.trial(self.id, number))
+        return self._handle(self._settled.trial(self.id, number))
 
     def iter_trials(self, *, status: str | Sequence[str] | None = None) -> Iterator[TrialHandle]:
         """All trials by number, a page at a time; ``status`` picks some."""
-        for record in self.store.iter_trials(self.id, status=trial_statuses(status)):
+        for record in self._settled.iter_trials(self.id, status=trial_statuses(status)):
             yield self._handle(record)
 
     def trials(self, *, status: str | Sequence[str] | None = None) -> list[TrialHandle]:
@@ -132,18 +132,18 @@ class Study:
         metric = self.row.metric
         order = TrialOrder("value", descending=metric is not None and metric.mode == "max")
         counting = (TrialStatus.COMPLETED, TrialStatus.STOPPED)
-        page = self.store.trials(self.id, status=counting, order=order, limit=count)
+        page = self._settled.trials(self.id, status=counting, order=order, limit=count)
         return [self._handle(record) for record in page.trials]
 
     def pareto_front(self) -> list[TrialHandle]:
         """The trials that no other one beats in every metric, by number."""
-        counting = self.store.iter_trials(self.id, status=(TrialStatus.COMPLETED, TrialStatus.STOPPED))
+        counting = self._settled.iter_trials(self.id, status=(TrialStatus.COMPLETED, TrialStatus.STOPPED))
         return [self._handle(trial) for trial in pareto_front(counting, self.row.spec.metrics)]
 
     def events(self, after: int = 0, *, kinds: Sequence[type[Body]] = ()) -> Iterator[Event]:
         """Everything that happened after event number ``after``, in order."""
         while True:
-            page = self.store.events(self.id, after=after, limit=1000, kinds=kinds)
+            page = self._settled.events(self.id, after=after, limit=1000, kinds=kinds)
             if not page:
                 return
             yield from page
@@ -153,7 +153,7 @@ class Study:
         """One row a trial: number, status, value, ``params.…``, ``metrics.…``, source, parent, seconds, error."""
         import pandas as pd
 
-        return pd.DataFrame([self._table_row(trial) for trial in self.store.iter_trials(self.id)])
+        return pd.DataFrame([self._table_row(trial) for trial in self._settled.iter_trials(self.id)])
 
     def _table_row(self, trial: Trial) -> dict[str, Any]:
         return {
@@ -177,7 +177,7 @@ class Study:
         num_trials: int | None = None,
         *,
         jobs: int = 1,
-        executor: str | None = None,
+        executor: str | Mapping[str, Any] | None = None,
         resources: Mapping[str, float] | None = None,
         time_budget_s: float | None = None,
         max_failures: int | None = None,
@@ -197,8 +197,11 @@ class Study:
                 exhausted.
             jobs: How many trials run at once.
             executor: ``inline`` (in this thread; the default for one job), ``pool`` (a process a trial, forked from one that
-                has imported what it needs; the default for several) or ``command`` (a new Python a trial).
-            resources: What one trial takes, e.g. ``{"cpu": 1, "gpu": 0.5}``.
+                has imported what it needs; the default for several) or ``command`` (a new Python a trial). With options:
+                ``{"name": "pool", "start": "spawn"}`` runs trials one after the other in workers that are kept, and
+                ``{"name": "pool", "residents": 8}`` up to 8 at once in one, each on a thread of its own.
+            resources: What one trial takes, e.g. ``{"cpu": 1, "gpu": 0.5, "memory_gb": 4}``. A trial that uses more memory
+                than that is ended.
             time_budget_s: Time during which the study runs, over all its runs.
             max_failures: The study fails when more trials than this have failed.
             retries: How often a failed trial is tried again, as a new trial.
@@ -403,6 +406,12 @@ class Study:
 
     def _say(self, kind: CommandKind) -> str:
         return str(self._steering.command(kind, {}).get("message", ""))
+
+    @property
+    def _settled(self) -> Store:
+        """The store, for a read that sees what trials in this process did."""
+        self._steering.settle()
+        return self.store
 
     def _handle(self, record: Trial) -> TrialHandle:
         return TrialHandle(record, self.store, self.id, self._steering)

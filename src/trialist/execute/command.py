@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trialist.core import faults
-from trialist.core.errors import TrialistError
+from trialist.core.errors import ConfigError, TrialistError
 from trialist.core.ports import (
     CheckpointedSignal,
     ExitedSignal,
@@ -62,13 +62,20 @@ class CommandExecutor:
         prepare: Says what to run for a segment. What it raises (``OSError``, ``TrialistError``) ends the attempt as
             ``NOT_STARTED``; a full disk is raised by ``start``.
         grace_s: Seconds between TERM and KILL, and between a stop and TERM for a trial that speaks.
+
+    Raises:
+        ConfigError: ``grace_s`` is no such number.
     """
 
     name = "command"
+    options: tuple[str, ...] = ("grace_s",)
+    """Those that people may give."""
     runs_ahead = False
     parks = True
 
     def __init__(self, prepare: Prepare, *, grace_s: float = 10.0) -> None:
+        if isinstance(grace_s, bool) or not isinstance(grace_s, (int, float)) or not 0 <= grace_s < float("inf"):
+            raise ConfigError(f"must be a number of seconds, 0 or more, not {grace_s!r}", path="executor.grace_s")
         self._prepare = prepare
         self._grace_s = grace_s
         self._mark = os.urandom(8).hex()

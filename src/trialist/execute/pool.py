@@ -11,6 +11,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
+from trialist.core.errors import ConfigError
 from trialist.core.ports import Signal
 from trialist.core.records import Segment
 from trialist.execute.command import CommandExecutor
@@ -51,15 +52,20 @@ class PoolExecutor(CommandExecutor):
             ``None``: never.
         grace_s: See ``CommandExecutor``.
         say: Tells the person at the terminal something.
+
+    Raises:
+        ConfigError: A number is out of its range, or ``start`` none of the words.
     """
 
     name = "pool"
+    options = ("start", "residents", "recycle_after", "recycle_growth_bytes", "grace_s")
+    """Those that people may give."""
 
     def __init__(
         self,
         prepare: Prepare,
         *,
-        start: Start = Start.AUTO,
+        start: Start | str = Start.AUTO,
         residents: int = 1,
         spare: int = 1,
         recycle_after: int | None = 100,
@@ -67,6 +73,13 @@ class PoolExecutor(CommandExecutor):
         grace_s: float = 10.0,
         say: Callable[[str], None] = _log.info,
     ) -> None:
+        _check_number("residents", residents, at_least=1)
+        for option, value in (("recycle_after", recycle_after), ("recycle_growth_bytes", recycle_growth_bytes)):
+            if value is not None:
+                _check_number(option, value, at_least=1)
+        if start not in tuple(Start):
+            words = ", ".join(f"'{word}'" for word in Start)
+            raise ConfigError(f"must be one of {words}, not {start!r}", path="executor.start")
         super().__init__(prepare, grace_s=grace_s)
         self._start = Start(start)
         self._workers = Workers(
@@ -97,3 +110,8 @@ class PoolExecutor(CommandExecutor):
             self._say(f"trials start cold, each with its own imports: {message['why']}")
             return []
         return super()._signals(message)
+
+
+def _check_number(option: str, value: object, *, at_least: int) -> None:
+    if type(value) is not int or value < at_least:
+        raise ConfigError(f"must be a whole number of at least {at_least}, not {value!r}", path=f"executor.{option}")
