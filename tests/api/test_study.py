@@ -26,7 +26,7 @@ from trialist.core.errors import (
     UnknownName,
     UserError,
 )
-from trialist.core.events import RunConfigured, TrialEnded
+from trialist.core.events import RunConfigured, TrialEnded, TrialSuggested
 from trialist.core.records import CommandKind
 from trialist.store.holders import holder
 
@@ -561,6 +561,40 @@ def test_ctrl_c_ends_a_callback_that_gives_the_study_more_to_do_each_time(study)
 def test_a_name_that_is_no_unicode_is_refused(store):
     with pytest.raises(ConfigError, match="valid Unicode"):
         trialist.create_study("a\ud800", SPACE, metric="loss", mode="min", store=store)
+
+
+@pytest.mark.parametrize("aside", [False, True])
+def test_an_inline_trial_finds_itself_and_what_it_did_in_its_study(study, aside):
+    seen = []
+
+    def look(trial):
+        row = study.trial(trial.number)
+        seen.append((row.status, row.number, len(row.reports), len(study.trials()), study.row.num_trials))
+        assert [event.body.trial for event in study.events(kinds=[TrialSuggested])] == list(range(trial.number + 1))
+
+    def objective(trial):
+        trial.report(loss=0.5)
+        if aside:
+            reader = threading.Thread(target=look, args=(trial,))
+            reader.start()
+            reader.join(30)
+        else:
+            look(trial)
+        return 0.25
+
+    study.run(objective, num_trials=3)
+    assert seen == [("running", number, 1, number + 1, number + 1) for number in range(3)]
+    assert [trial.value for trial in study.trials()] == [0.25] * 3
+
+
+def test_an_inline_trial_stops_its_own_study(study):
+    def objective(trial):
+        if trial.number == 1:
+            study.stop()
+        return 1.0
+
+    study.run(objective, num_trials=5)
+    assert [trial.status for trial in study.trials()] == ["completed"] * 2
 
 
 def test_callbacks_may_stop_the_study(study):

@@ -97,7 +97,7 @@ def lead_study(store: Store, study: Study, space: SearchSpace, request: LeadRequ
                     catch_up(sink, store, study.id)  # what a crash kept from its file
             faults.point("engine.caught_up")
             engine = _engine(store, lease, space, request, clock)
-            with leading_here(study.id, engine.carry_out):
+            with leading_here(study.id, engine):
                 return engine.run()
         finally:
             store.release_lease(lease)

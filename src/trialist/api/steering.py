@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from trialist.core.errors import ConfigError, Conflict, NotFound, StudyLed, TrialistError, error_retold
 from trialist.core.ports import Clock, Scheduler, Searcher, Store
@@ -35,11 +35,23 @@ _CLIENT_KINDS = frozenset({CommandKind.ASK, CommandKind.TELL, CommandKind.REPORT
 _TRIES = 50
 
 
+class Leader(Protocol):
+    """What an engine is to calls from its own process."""
+
+    def carry_out(self, command: Command) -> dict[str, Any]:
+        """Carry a command out at once; on the engine's own thread alone."""
+        ...
+
+    def settle(self) -> None:
+        """Make durable what has happened so far; on any thread."""
+        ...
+
+
 class _Leading(NamedTuple):
     """An engine of this process."""
 
     thread: int
-    carry_out: Callable[[Command], dict[str, Any]]
+    leader: Leader
 
 
 _LEADING: dict[str, _Leading] = {}
@@ -49,9 +61,9 @@ os.register_at_fork(after_in_child=_LEADING.clear)  # a child's copy of an engin
 
 
 @contextmanager
-def leading_here(study_id: str, carry_out: Callable[[Command], dict[str, Any]]) -> Iterator[None]:
-    """While this thread leads a study: commands that it sends itself are carried out at once."""
-    _LEADING[study_id] = _Leading(threading.get_ident(), carry_out)
+def leading_here(study_id: str, leader: Leader) -> Iterator[None]:
+    """While this thread leads a study: commands that it sends itself are carried out at once, and what it reads is new."""
+    _LEADING[study_id] = _Leading(threading.get_ident(), leader)
     try:
         yield
     finally:
@@ -118,7 +130,7 @@ class Steering:
                 return self._pretend(kind, args)
         leading = _LEADING.get(self._study_id)
         if leading is not None and leading.thread == threading.get_ident():
-            return leading.carry_out(self._send(kind, args))
+            return leading.leader.carry_out(self._send(kind, args))
         if kind in _CLIENT_KINDS:
             # The hot path: no row of its own, and it is not asked who leads: the store says so where somebody does.
             try:
@@ -128,6 +140,15 @@ class Steering:
             except StudyLed:
                 self._lead = None
         return self._answer(self._send(kind, args))
+
+    def settle(self) -> None:
+        """Before a read: where this process leads the study, what its trials did must be in the store.
+
+        An inline trial runs ahead of its commit, and could not find itself there.
+        """
+        leading = _LEADING.get(self._study_id)
+        if leading is not None:
+            leading.leader.settle()
 
     def _send(self, kind: CommandKind, args: Mapping[str, Any]) -> Command:
         return self._store.send_command(self._study_id, self._new_command(kind, args))

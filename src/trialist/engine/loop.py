@@ -8,6 +8,7 @@ decided by a front door.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -55,6 +56,8 @@ class Engine:
         self._a = assembly
         self._publisher = Publisher(assembly)
         self._lease = lease
+        self._thread = threading.get_ident()
+        self._interrupts = Interrupts(assembly.say, assembly.executor)
         self._lead = take_up(
             store=assembly.store,
             lease=lease,
@@ -159,7 +162,7 @@ class Engine:
         self._commit()
         faults.point("engine.opened")
         heartbeat = Heartbeat(self._a.store, self._lease, self._lead, self._a.executor.wake)
-        interrupts = Interrupts(self._a.say, self._a.executor)
+        interrupts = self._interrupts
         fenced = False
         try:
             with heartbeat, interrupts:
@@ -190,7 +193,23 @@ class Engine:
         Raises:
             UserError, Conflict, NotFound: It was refused.
         """
-        return self._orders.carry_out(command)
+        with self._interrupts.engine_code():
+            return self._orders.carry_out(command)
+
+    def settle(self) -> None:
+        """Make durable what has happened so far, for a reader in this process; on any thread.
+
+        Raises:
+            LeaseLost: Another process took over; nothing was written.
+            StoreError: The store is away; on the engine's own thread, for longer than ``STORE_PATIENCE_S``.
+        """
+        if not self._lead.pending:
+            return
+        if threading.get_ident() != self._thread:
+            self._lead.commit()
+            return
+        with self._interrupts.engine_code():
+            self._commit()
 
     def _break_off(self, error: Exception) -> None:
         """Something that is no trial's failure ends the run (a callback that raised, say): the study is not left running."""
