@@ -93,7 +93,6 @@ class Finish:
         return guards.final_status(fold, why, self._commonest_failure)
 
     def _commonest_failure(self) -> str:
-        self._commit()
         messages = Counter(trial.error.message for trial in self._failures() if trial.error is not None)
         return messages.most_common(1)[0][0] if messages else "no reason is known"
 

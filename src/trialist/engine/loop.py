@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from trialist.core import faults
 from trialist.core.errors import LeaseLost, StoreError, TrialistError
 from trialist.core.events import StudyStatusChanged, StudyWithdrawn
 from trialist.core.ports import ExitedSignal, Signal
-from trialist.core.records import Command, Lease, Metrics, OutcomeKind, Study, Trial
-from trialist.core.states import StudyStatus, TrialStatus
+from trialist.core.records import Command, Lease, OutcomeKind, Study
+from trialist.core.states import StudyStatus
 from trialist.engine import control
+from trialist.engine.archive import Archive
 from trialist.engine.assembly import Assembly, RunEnd
 from trialist.engine.clients import Clients
 from trialist.engine.course import Course
@@ -36,7 +36,6 @@ from trialist.engine.replies import Replies
 from trialist.engine.runs import Runs
 from trialist.engine.starting import Starting
 
-R = TypeVar("R")
 _log = logging.getLogger("trialist")
 COMMIT_EVERY_S = 0.005
 COMMIT_RECORDS = 256
@@ -77,6 +76,7 @@ class Engine:
             assembly.remove_files,
             **({} if assembly.artifact_budget_bytes is None else {"budget_bytes": assembly.artifact_budget_bytes}),
         )
+        self._archive = Archive(assembly.store, self._lead, self._publisher, self._keeper)
         self._runs = Runs(
             lead=self._lead,
             executor=assembly.executor,
@@ -91,7 +91,7 @@ class Engine:
             scheduler=assembly.scheduler,
             keeper=self._keeper,
         )
-        self._replies = Replies(self._lead, assembly.replier, assembly.executor.wake, self._commit)
+        self._replies = Replies(self._lead, assembly.replier, assembly.executor.wake, self._archive.commit)
         self._course = Course(self._lead, assembly.clock)
         self._starting = self._make_starting()
         self._giving = Giving(
@@ -110,15 +110,15 @@ class Engine:
             course=self._course,
             store=assembly.store,
             clock=assembly.clock,
-            commit=self._commit,
+            commit=self._archive.commit,
             say=assembly.say,
         )
         self._finish = Finish(
             lead=self._lead,
             runs=self._runs,
             course=self._course,
-            commit=self._commit,
-            failures=self._failures,
+            commit=self._archive.commit,
+            failures=self._archive.failures,
             hands_back=assembly.hands_back,
         )
 
@@ -130,7 +130,7 @@ class Engine:
             scheduler=self._a.scheduler,
             keeper=self._keeper,
             workspace=self._a.workspace,
-            metrics_at=self._metrics_at,
+            metrics_at=self._archive.metrics_at,
             timeout_s=self._a.timeout_s,
             say=self._a.say,
         )
@@ -140,8 +140,8 @@ class Engine:
             lead=self._lead,
             floor=self._runs,
             check_params=self._a.check_params,
-            find_trial=self._find_trial,
-            find_checkpoint=lambda number: self._keeper.last_of(number),
+            find_trial=self._archive.trial,
+            find_checkpoint=self._keeper.last_of,
             clients=Clients(self._lead, self._a.searcher, self._a.scheduler).handlers(),
         )
 
@@ -159,7 +159,7 @@ class Engine:
         if not self._a.hands_back and self._lead.fold.submitted_at is not None:
             self._lead.emit(StudyWithdrawn())  # or workers would take it when this process dies
         faults.point("engine.settled")
-        self._commit()
+        self._archive.commit()
         faults.point("engine.opened")
         heartbeat = Heartbeat(self._a.store, self._lease, self._lead, self._a.executor.wake)
         interrupts = self._interrupts
@@ -209,7 +209,7 @@ class Engine:
             self._lead.commit()
             return
         with self._interrupts.engine_code():
-            self._commit()
+            self._archive.commit()
 
     def _break_off(self, error: Exception) -> None:
         """Something that is no trial's failure ends the run (a callback that raised, say): the study is not left running."""
@@ -233,7 +233,7 @@ class Engine:
         self._giving.fill()
         if self._runs.has_launches:
             if not self._a.executor.runs_ahead or self._commit_due():
-                self._commit()
+                self._archive.commit()
             self._starting.launch()
         elif not self._runs.running and not self._replies.outstanding:
             if self._called_back() and not interrupts.count:
@@ -244,14 +244,14 @@ class Engine:
             self._runs.broken_off()
         # A callback comes before the next trial begins: it may stop the study, or add to it.
         if self._commit_due() or (self._a.on_end is not None and self._lead.pending):
-            self._commit()
+            self._archive.commit()
         self._publisher.call_back(self._lead)
         return True
 
     def _called_back(self) -> bool:
         """Tell the callbacks of all that has ended so far; returns whether anything happened meanwhile."""
         seq = self._lead.fold.seq
-        self._commit()
+        self._archive.commit()
         self._publisher.call_back(self._lead)
         return self._lead.fold.seq != seq
 
@@ -279,7 +279,7 @@ class Engine:
             self._hearing.on_signal(signal)
             faults.point("engine.signal.after")
             if self._commit_due():
-                self._commit()
+                self._archive.commit()
             if self._a.executor.runs_ahead:
                 self._orders.take()
                 self._orders.heed_pause()
@@ -295,30 +295,3 @@ class Engine:
         if interrupts.kills and self._runs.active:
             self._runs.kill_all(Leaving(Errand.YIELD, "engine", "interrupted"))
         self._orders.heed_pause()
-
-    # --- looking up ---
-
-    def _commit(self) -> None:
-        self._publisher.commit(self._lead)
-        self._keeper.sweep()
-
-    def _patiently(self, read: Callable[[], R]) -> R:
-        """What the store tells, however long it is away."""
-        return self._publisher.patiently(self._lead, read)
-
-    def _failures(self) -> list[Trial]:
-        store, study_id = self._a.store, self._lead.fold.spec.id
-        return self._patiently(lambda: store.trials(study_id, status=(TrialStatus.FAILED,), limit=500)).trials
-
-    def _find_trial(self, number: int) -> Trial:
-        number = control.check_not_found(number)
-        store, study_id = self._a.store, self._lead.fold.spec.id
-        return self._lead.trials.get(number) or self._patiently(lambda: store.trial(study_id, number))
-
-    def _metrics_at(self, number: int, step: int) -> Metrics:
-        self._commit()
-        known: dict[str, float] = {}
-        for report in self._patiently(lambda: self._a.store.reports(self._lead.fold.spec.id, number)):
-            if not report.superseded and report.step <= step:
-                known.update(report.metrics)
-        return known
