@@ -1,9 +1,11 @@
-"""Runs (or goes on with) a study of 30 quick trials until it ends or is killed: the program of test_kill.py.
+"""Runs (or goes on with) a study of quick trials until it ends or is killed: the program of the tests that kill.
 
-python killable.py STORE_URL SEARCHER EXECUTOR NUM_TRIALS JOBS SCHEDULER
+python killable.py STORE_URL NAME SEARCHER EXECUTOR NUM_TRIALS JOBS SCHEDULER
 
-Where ``KILLABLE_GATE`` names a pipe, each report takes a byte from it and waits until there is one: who fills the pipe says
-how far the study can come.
+Prints ``leading``, then ``ended NUMBER VALUE`` for each trial whose end is committed, then ``done``; an error is one line on
+standard error and the error's exit code. Where ``KILLABLE_GATE`` names a pipe, each report takes a byte from it and waits
+until there is one: who fills the pipe says how far the study can come. ``KILLABLE_CHECKPOINTS`` makes trials save
+checkpoints and go on from them; ``KILLABLE_EVENTS`` names a file for the events.
 """
 
 from __future__ import annotations
@@ -15,13 +17,17 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import trialist
+from trialist.core.errors import TrialistError
+from trialist.core.events import TrialEnded
+from trialist.telemetry import EventsJsonl
 
 SPACE = {
     "lr": {"type": "loguniform", "low": 1e-5, "high": 1e-1},
     "depth": {"type": "randint", "low": 1, "high": 6},
     "kind": ["a", "b", "c"],
 }
-GRID = {"depth": [1, 2, 3, 4, 5, 6], "kind": ["a", "b", "c"], "wide": [False, True]}
+GRID = {"depth": list(range(1, 61)), "kind": ["a", "b", "c"], "wide": [False, True]}
+LAST_STEP = 9
 
 
 def objective(trial):
@@ -33,29 +39,60 @@ def objective(trial):
 def train(trial, pipe):
     text = repr(sorted(trial.params.items()))
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") / 2**32
-    for step in range(1, 10):
+    saves = "KILLABLE_CHECKPOINTS" in os.environ
+    for step in range((trial.resume_step or 0) + 1, LAST_STEP + 1):
         digest = b""
         for _ in range(150):  # some work, so that there is something to interrupt
             digest = hashlib.sha256(digest).digest()
         if pipe is not None:
             assert pipe.read(1)
         trial.report(step=step, loss=number + 1 / step)
+        if saves and step % 3 == 0:
+            trial.save_checkpoint(lambda folder, weights=digest: (folder / "weights").write_bytes(weights))
     return number
 
 
-if __name__ == "__main__":
-    store, searcher, executor, num_trials, jobs, scheduler = sys.argv[1:]
+class Told:
+    """A sink that says which results are acknowledged."""
+
+    def write(self, events, trials):
+        for event in events:
+            if isinstance(event.body, TrialEnded):
+                print("ended", event.body.trial, event.body.value, flush=True)
+
+    def close(self):
+        """Nothing to release."""
+
+
+def main(store, name, searcher, executor, num_trials, jobs, scheduler):
     study = trialist.create_study(
-        "killed",
+        name,
         GRID if searcher == "grid" else SPACE,
         metric="loss",
         mode="min",
         searcher=searcher,
-        scheduler=None if scheduler == "none" else {"name": scheduler, "min_steps": 1, "max_steps": 9},
+        scheduler=None if scheduler == "none" else {"name": scheduler, "min_steps": 1, "max_steps": LAST_STEP},
         seed=7,
         store=store,
         resume=True,
     )
+    events = os.environ.get("KILLABLE_EVENTS")
     print("leading", flush=True)
-    study.run(objective, num_trials=int(num_trials), jobs=int(jobs), executor=executor)
+    study.run(
+        objective,
+        num_trials=int(num_trials),
+        jobs=int(jobs),
+        executor=executor,
+        sinks=[Told(), *([EventsJsonl(events)] if events else [])],
+        callbacks=[lambda study, trial: None] if events else [],
+        progress=False,
+    )
     print("done", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except TrialistError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
