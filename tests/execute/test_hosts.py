@@ -11,7 +11,7 @@ import pytest
 
 from trialist.core.ports import LostSignal, ParkedSignal, ReportedSignal
 from trialist.core.records import FailureReason, OutcomeKind
-from trialist.execute.launch import Launch, function_launch
+from trialist.execute.launch import Call, Launch, function_launch
 from trialist.execute.pool import PoolExecutor
 from trialist.testing.executors import Drive, end_all, segment, wait_for_end, wait_until_gone
 
@@ -199,6 +199,29 @@ class TestEnding:
             assert (end.outcome, end.error.reason) == (OutcomeKind.SIGNALLED, FailureReason.SIGNAL)
             assert "SIGSEGV" in end.error.message
 
+    def test_a_worker_that_died_before_it_saw_its_next_trial_is_not_the_trials_fault(self, pool, tmp_path):
+        drive = pool(tells_pid)
+        pid = loss(drive.run(segment(tmp_path, 0))[0])
+        os.kill(pid, signal.SIGSTOP)
+        item = segment(tmp_path, 1, timeout_s=FOR_EVER_S)
+        drive.executor.start(item)
+        probe = segment(tmp_path, 2)  # orders are taken one by one: when this one has ended, the other was handed over
+        assert loss(drive.run(probe)[0]) != pid
+        os.kill(pid, signal.SIGKILL)
+        drive.until(lambda: drive.ended(item.key))
+        (lost,) = drive.of(LostSignal)
+        assert lost.keys == (item.key,)
+        assert "SIGKILL" in lost.message
+
+    def test_a_worker_that_cannot_start_says_why_at_its_trial(self, tmp_path):
+        executor = PoolExecutor(_without_us, start="spawn")
+        try:
+            (end,) = Drive(executor).run(segment(tmp_path))
+        finally:
+            executor.close()
+        assert end.outcome is OutcomeKind.EXITED
+        assert "No module named 'trialist'" in end.error.message
+
     @pytest.mark.parametrize(("order", "outcome"), [("stop", OutcomeKind.STOPPED), ("kill", OutcomeKind.KILLED)])
     def test_one_that_never_speaks_ends_with_its_worker_at_once(self, pool, tmp_path, order, outcome):
         drive = pool(hangs, grace_s=FOR_EVER_S)
@@ -251,6 +274,11 @@ class TestEnding:
 def _nowhere(item):
     launch = function_launch(f"{__file__}:tells_pid")(item)
     return Launch(stdout=launch.stdout, env=launch.env, call=launch.call, cwd=Path("/no/such/directory"))
+
+
+def _without_us(item):
+    launch = function_launch(f"{__file__}:tells_pid")(item)
+    return Launch(stdout=launch.stdout, env=launch.env, call=Call(target="m:f", path=[]))
 
 
 class TestMemory:

@@ -89,7 +89,9 @@ class Hosting:
             socket.send_fds(self.control, [json.dumps(order).encode() + b"\n"], descriptors)
 
     def ended(self):
-        return json.loads(self.lines.readline())
+        while (told := json.loads(self.lines.readline()))["op"] == "begun":
+            pass
+        return told
 
     def run(self, number, target, **given):
         self.begin(number, target, **given)
@@ -174,6 +176,11 @@ class TestOnePlace:
         assert told["failed"]["reason"] == "not_started"
         assert "/no/such/directory" in told["failed"]["message"]
         assert host.run(1, "work:prints")["code"] == 0
+
+    def test_it_says_that_a_trial_begins_before_it_runs(self, host):
+        host = host()
+        host.begin(3, "work:prints")
+        assert json.loads(host.lines.readline()) == {"op": "begun", "id": 3}
 
     def test_a_missing_function_is_named(self, host):
         assert "no 'absent'" in host().run(0, "work:absent")["failed"]["message"]

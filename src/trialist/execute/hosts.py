@@ -51,6 +51,8 @@ class HostedAttempt(Attempt):
         self.host = host
         self.is_lost = False
         """Its host died, and not because of it alone as far as anybody knows."""
+        self.has_begun = False
+        """Whether its host has said so."""
         self.trial: int = order["trial"]
         self._ask = ask
 
@@ -104,6 +106,12 @@ class HostedAttempt(Attempt):
     def is_clean(self) -> bool:
         """It has ended, and so has all that it started, where that can be told apart from what others started."""
         return self.exited and (not self.host.is_leaving_for(self) or self.host.ladder.is_clean)
+
+    def _logs(self) -> list[CappedLog]:
+        """Its own; where it wrote nothing and its host died, that one's last words may say why."""
+        logs = super()._logs()
+        silent = self.host.ladder.exited and not any(log.recent for log in logs)
+        return [*logs, self.host.output.log] if silent else logs
 
     @property
     def is_to_blame(self) -> bool:
@@ -335,7 +343,10 @@ class Host:
 
     def _take(self, message: Mapping[str, Any]) -> None:
         attempt = self.attempts.get(message["id"])
-        if message["op"] != "ended" or attempt is None or attempt.exited:
+        if attempt is None or attempt.exited:
+            return
+        if message["op"] == "begun":
+            attempt.has_begun = True
             return
         if "result" in message:
             attempt.facts["result"] = encode_metrics(decode_metrics(message["result"]))
@@ -368,7 +379,8 @@ class Host:
         while self.pump() > 0:  # ends that it told before its own
             pass
         left = [attempt for attempt in self.attempts.values() if not attempt.exited]
-        lonely = len(left) == 1 and not self.ladder.is_ending
+        # One that had served others may have died before it saw this trial; a new one dies of what it was started for.
+        lonely = len(left) == 1 and not self.ladder.is_ending and (left[0].has_begun or self.begun == 1)
         if len(left) > 1 and not self.ladder.is_ending:
             self.suspects = [attempt.trial for attempt in left]
         for attempt in left:

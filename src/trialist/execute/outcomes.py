@@ -94,7 +94,7 @@ def ended(segment: Segment, facts: Mapping[str, Any], *, reported: bool) -> Exit
 
 
 def worker_died(facts: Mapping[str, Any]) -> str:
-    """How a worker died that several trials shared, from the warden's ``lost`` message."""
+    """How a worker died that trials were lost with, from the warden's ``lost`` message."""
     if facts["outgrown"]:
         used, limit = (number / GB for number in facts["outgrown"])
         return f"{facts['worker']} used {used:.3g} GB of the {limit:.3g} GB that its trials asked for ({MEMORY})"
@@ -105,7 +105,7 @@ def worker_died(facts: Mapping[str, Any]) -> str:
         how = _signalled(-code, facts["oom_killed"], [_readable(facts["log"])], "").message
     else:
         how = f"exit code {code}{_last_words([_readable(facts['log'])])}"
-    return f"{facts['worker']} died with several trials in it: {how}"[:_MAX_MESSAGE]
+    return f"{facts['worker']} died: {how}"[:_MAX_MESSAGE]
 
 
 def _judge(segment: Segment, facts: Mapping[str, Any]) -> tuple[OutcomeKind, Failure | None]:

@@ -9,6 +9,7 @@ descriptors, for the trial's standard output and error::
 
     {"op": "begin", "id": 7, "env": {…}, "target": "module:function", "metrics": ["loss"], "cwd": "/…"}
     {"op": "leave"}                                          end when nothing runs any more
+    {"op": "begun", "id": 7}                                 said before anything of the trial runs
     {"op": "ended", "id": 7, "code": 0, "result": {…}, "failed": {…}, "memory_bytes": 31000000, "sources": {file: […]}}
 
 ``env`` holds what a process of the trial's own would find in its environment. What a trial says while it runs goes over a
@@ -142,9 +143,6 @@ class Routed:
     def flush(self) -> None:
         self._own.flush()
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._own)
-
     def __getattr__(self, name: str) -> Any:
         return getattr(self._own, name)
 
@@ -205,6 +203,7 @@ class Host:
         self._tell(told)
 
     def _run(self, begin: Begin) -> dict[str, Any]:
+        self._send({"op": "begun", "id": begin.id})
         channel = channel_of(begin.env)
         told: dict[str, Any] = {"op": "ended", "id": begin.id}
         try:
@@ -231,7 +230,10 @@ class Host:
         return {**told, "code": exit_code(ended)}
 
     def _tell(self, message: dict[str, Any]) -> None:
-        line = encode({**message, "memory_bytes": resident_bytes(), "sources": self._functions.sources})
+        self._send({**message, "memory_bytes": resident_bytes(), "sources": self._functions.sources})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        line = encode(message)
         with self._lock:
             self._control.sendall(line)
 
