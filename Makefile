@@ -6,6 +6,7 @@ JOBS   ?= 2
 DEV    := .venv/bin/python
 DEMO   := .venv-demo/bin/python
 PIP     = -m pip install --quiet --disable-pip-version-check
+BENCHMARKS ?= overhead startup commands warm pool history writers kill million
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -14,7 +15,7 @@ PIP     = -m pip install --quiet --disable-pip-version-check
 help: ## Show this list
 	@printf 'Trialist: what make can do here\n\n'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
-	@printf '\n  PYTHON=python3.12 picks the interpreter, JOBS=4 the number of test processes.\n'
+	@printf '\n  PYTHON=python3.12 picks the interpreter, JOBS=4 the number of test processes,\n  BENCHMARKS="pool kill" the benchmarks.\n'
 
 demo: .venv-demo/.installed ## Tune a classifier of handwritten digits and look at the result (about a minute)
 	@$(DEMO) examples/digits/demo.py
@@ -37,8 +38,10 @@ test-extras: .venv/.installed-extras ## The tests that need optional libraries
 	@if $(DEV) -m pytest -m extras --collect-only >/dev/null 2>&1; then $(DEV) -m pytest -n $(JOBS) -m extras; \
 	else echo 'test-extras: no test needs an optional library yet'; fi
 
-bench: .venv/.installed-extras ## Benchmarks against peers, side by side, in one run
-	@for script in benchmarks/*.py; do echo "== $$script"; $(DEV) "$$script" || exit 1; done
+# One that fails does not keep the others from running; the page is written from what there is.
+bench: .venv/.installed-extras ## Benchmarks against peers, side by side (about 20 minutes); writes docs/benchmarks.md
+	@failed=; for name in $(BENCHMARKS); do echo "== $$name"; $(DEV) benchmarks/$$name.py || failed="$$failed $$name"; done; \
+	$(DEV) benchmarks/page.py; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 docs: .venv/.installed ## Check the prose: links, code blocks, command help, error tree
 	@$(DEV) -m pytest tests/surface

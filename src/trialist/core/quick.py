@@ -16,8 +16,13 @@ T = TypeVar("T")
 def quick(cls: type[T]) -> type[T]:
     """Decorator above ``@dataclass(frozen=True, kw_only=True, slots=True)``: the same class with a faster ``__init__``.
 
-    Takes the same keywords with the same defaults and raises the same errors; the class must have no ``__post_init__``.
+    Takes the same keywords with the same defaults and raises the same errors.
+
+    Raises:
+        TypeError: The class has a ``__post_init__``, which would not be called.
     """
+    if hasattr(cls, "__post_init__"):
+        raise TypeError(f"{cls.__name__} has a __post_init__, which a quick record would not call")
     scope: dict[str, Any] = {"missing": MISSING}
     keywords, lines = [], []
     for one in fields(cls):  # type: ignore[arg-type]  # a dataclass, which no annotation says
