@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Table, bindparam
+from sqlalchemy import Select, Table, bindparam, union_all
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import Executable, Insert, Update
@@ -45,7 +45,7 @@ class Statements:
         made = self._made.get(key)
         if made is None:
             statement = build(*args)
-            if isinstance(statement, Quiet):
+            if isinstance(statement, Quiet | Merged):
                 statement = statement.on(self._dialect)
             compiled = statement.compile(dialect=self._dialect)
             order = tuple(compiled.positiontup or ())
@@ -61,7 +61,9 @@ class Statements:
         if not isinstance(statement, Insert | Update):
             return ""
         columns = [statement.table.c.get(name.rstrip("_")) for name in order]
-        types = [column.type.compile(self._dialect) for column in columns if column is not None]
+        types = [
+            column.type.compile(self._dialect).partition(" COLLATE ")[0] for column in columns if column is not None
+        ]
         if len(types) < len(columns):
             return ""
         arrays = ", ".join(f"%s::{kind}[]" for kind in types)
@@ -74,8 +76,22 @@ class Statements:
         return text.replace(f"VALUES ({values})", f"SELECT {values} {rows}", 1)
 
 
+class Merged(NamedTuple):
+    """The first rows of several queries in one order. SQLite merges them as they come; PostgreSQL would read them whole."""
+
+    arms: list[Select[Any]]
+    order: list[Any]
+    limit: Any
+
+    def on(self, dialect: Dialect) -> Executable:
+        arms = self.arms
+        if dialect.name == "postgresql":
+            arms = [arm.order_by(*self.order).limit(self.limit) for arm in arms]
+        return union_all(*arms).order_by(*self.order).limit(self.limit)
+
+
 class Quiet(NamedTuple):
-    """An insert that skips rows whose key is there: the one statement that SQLAlchemy spells by dialect."""
+    """An insert that skips rows whose key is there."""
 
     table: Table
 

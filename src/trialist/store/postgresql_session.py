@@ -316,6 +316,17 @@ class Pipeline:
             raise failed
 
 
+class _Unflushed(psycopg.Pipeline):
+    """A pipeline that ends with its Sync.
+
+    psycopg lets a Flush follow it. The server takes that for the client's next word, stops the clock of
+    ``idle_in_transaction_session_timeout`` for it, and does not start it again.
+    """
+
+    def _fetch_gen(self, *, flush: bool) -> Any:
+        return super()._fetch_gen(flush=False)
+
+
 def _pipelined(connection: psycopg.Connection[Any], work: Work) -> None:
     """Do work that waits for no answer, then take all answers.
 
@@ -324,16 +335,13 @@ def _pipelined(connection: psycopg.Connection[Any], work: Work) -> None:
     """
     first: psycopg.Error | None = None
     try:
-        with connection.pipeline() as pipeline:
-            # In here: an error that leaves the block would be logged as ignored.
+        connection._pipeline = _Unflushed(connection)  # there is no public way to give it one
+        with connection.pipeline():
+            # In here: of an error that leaves the block, psycopg would log what comes after it as ignored.
             try:
                 work(connection)
             except psycopg.Error as error:
                 first = error
-            try:
-                pipeline.sync()
-            except psycopg.Error as error:
-                first = first or error
     except psycopg.Error as error:
         first = first or error
     if first is not None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Index, Select, and_, bindparam, literal_column, select, tuple_, union_all
+from sqlalchemy import Index, Select, and_, bindparam, literal_column, select, tuple_
 from sqlalchemy.sql import Delete, Insert, Update
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.selectable import CompoundSelect
 
-from trialist.store.compiling import Quiet, all_of
+from trialist.store.compiling import Merged, Quiet, all_of
 from trialist.store.schema import (
     CHECKPOINTS_BY_TRIAL,
     COMMANDS_PENDING,
@@ -42,7 +41,7 @@ def _b(name: str) -> Any:
 
 
 def _through(query: Select[Any], index: Index) -> Select[Any]:
-    """Read by this index. PostgreSQL finds it by its statistics, SQLite keeps none and has to be told."""
+    """Read by this index. SQLite keeps no statistics and has to be told; PostgreSQL's are bent (``schema.MANY_KINDS``)."""
     assert index.table is not None
     return query.with_hint(index.table, f"INDEXED BY {index.name}", "sqlite")
 
@@ -241,10 +240,10 @@ def _merged(index: Index, statuses: int, order: list[Any], where: list[Any], *ex
     return _union([_through(arm, index) for arm in arms], order)
 
 
-def _union(arms: list[Select[Any]], order: list[Any]) -> Select[Any] | CompoundSelect[Any]:
+def _union(arms: list[Select[Any]], order: list[Any]) -> Select[Any] | Merged:
     if len(arms) == 1:
         return arms[0].order_by(*order).limit(_b("limit"))
-    return union_all(*arms).order_by(*order).limit(_b("limit"))
+    return Merged(arms, order, _b("limit"))
 
 
 # --- events and what they leave behind -------------------------------------------------------------------------------

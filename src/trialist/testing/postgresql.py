@@ -16,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -139,10 +139,10 @@ class PostgresServer:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._watch is not None:
-            for group in _groups(self._watch.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(group, number)
+        server = int((self._data / "postmaster.pid").read_text().split()[0])
+        for pid in (server, *_children(server)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def url(self, database: str = "postgres", *, user: str = "postgres") -> str:
         """The URL of a database, whether there or not."""
@@ -184,15 +184,13 @@ def _plain() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
 
 
-def _groups(session: int) -> set[int]:
-    """Process groups of a session, its leader's own excepted: each of PostgreSQL's processes makes one of its own."""
-    found = set()
+def _children(parent: int) -> Iterator[int]:
+    """Processes that a process has started (Linux)."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue  # it ended meanwhile
-            if int(fields[3]) == session and int(folder.name) != session:
-                found.add(int(fields[2]))
-    return found - {session}
+            if int(fields[1]) == parent:
+                yield int(folder.name)

@@ -13,6 +13,12 @@ down_revision = None
 
 _SID = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
 
+_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
+def _string(length: int) -> sa.types.TypeEngine[str]:
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+
 
 def _of_study() -> sa.Column[int]:
     return sa.Column("sid", _SID, autoincrement=False, nullable=False)
@@ -23,10 +29,10 @@ def upgrade() -> None:
     op.create_table(
         "studies",
         sa.Column("sid", _SID, autoincrement=True, nullable=False),
-        sa.Column("id", sa.String(32), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("folded", sa.Text(), nullable=False),
-        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("id", _string(32), nullable=False),
+        sa.Column("name", _TEXT, nullable=False),
+        sa.Column("folded", _TEXT, nullable=False),
+        sa.Column("status", _string(16), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("holder", sa.Text()),
@@ -50,7 +56,7 @@ def upgrade() -> None:
         "trials",
         _of_study(),
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("status", _string(16), nullable=False),
         sa.Column("rank", sa.Double()),
         sa.Column("params", sa.Text(), nullable=False),
         sa.Column("origin", sa.Text(), nullable=False),
@@ -86,7 +92,7 @@ def upgrade() -> None:
         _of_study(),
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
-        sa.Column("kind", sa.String(32), nullable=False),
+        sa.Column("kind", _string(32), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("sid", "seq", name="pk_events"),
         sqlite_with_rowid=False,
@@ -96,8 +102,8 @@ def upgrade() -> None:
         "commands",
         _of_study(),
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("key", _TEXT, nullable=False),
+        sa.Column("status", _string(16), nullable=False),
         sa.Column("request", sa.Text(), nullable=False),
         sa.Column("answer", sa.Text()),
         sa.PrimaryKeyConstraint("sid", "id", name="pk_commands"),
@@ -109,7 +115,7 @@ def upgrade() -> None:
     op.create_table(
         "checkpoints",
         _of_study(),
-        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("id", _TEXT, nullable=False),
         sa.Column("trial", sa.BigInteger(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
@@ -117,3 +123,6 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_checkpoints_trial", "checkpoints", ["sid", "trial", "seq"])
+    if op.get_bind().dialect.name == "postgresql":
+        for table, column in (("studies", "status"), ("trials", "status"), ("events", "kind"), ("commands", "status")):
+            op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET (n_distinct = 1000)")

@@ -12,6 +12,10 @@ revision = "0002"
 down_revision = "0001"
 
 
+def _string(length: int) -> sa.types.TypeEngine[str]:
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+
+
 def upgrade() -> None:
     """No study of the first schema was ever handed to workers, so all stay out of the line."""
     op.create_table(
@@ -24,7 +28,7 @@ def upgrade() -> None:
     op.create_index("ix_line_since", "line", ["since", "sid"])
     op.create_table(
         "workers",
-        sa.Column("id", sa.String(32), nullable=False),
+        sa.Column("id", _string(32), nullable=False),
         sa.Column("seen_at", sa.Double(), nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_workers"),
