@@ -15,7 +15,7 @@ from typing import Any
 
 from trialist.execute.logs import CappedLog
 from trialist.execute.printed import Lines, numbers_of, parse
-from trialist.execute.processes import kill_all, of_trial, send_group
+from trialist.execute.processes import has_orphans, kill_all, of_trial, send_group
 from trialist.runtime.protocol import Order, encode_metrics
 
 _CHUNK = 1 << 16
@@ -288,6 +288,8 @@ class Attempt:
 
     def _end_family(self, others: Iterable[int], *, alone: bool) -> bool:
         """End what its first process left behind; whether nothing is left."""
+        if not has_orphans(others):
+            return True  # whatever outlives its first process becomes a child of ours
         family = of_trial(self.pid, self.token.encode(), others, alone=alone, parent=self.parent)
         kill_all(family.members)
         self._looks += 1

@@ -23,7 +23,7 @@ _MAX_VARIABLE = 64 * 1024
 _DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 _BOOT = (
     "import json,os,sys;sys.path[:]=json.loads(os.environ['TRIALIST_SYS_PATH']);"
-    "from trialist.runtime.call import main;sys.exit(main(sys.argv[1:]))"
+    "from trialist.runtime.call import main;sys.exit(main(*sys.argv[1:]))"
 )
 
 
@@ -127,7 +127,7 @@ def function_launch(target: str | bytes, *, metric_names: Sequence[str] = ()) ->
         metric_names: The study's metrics, the first of which a bare number stands for.
     """
     pickled, name = (target, PICKLED) if isinstance(target, bytes) else (None, target)
-    args = [*(argument for metric in metric_names for argument in ("--metric", metric)), name]
+    args = [name, *metric_names]
     places = [str(Path(entry).absolute()) for entry in sys.path]
     path = json.dumps(places)
 

@@ -42,7 +42,7 @@ _PR_SET_PDEATHSIG = 1
 _MAX_REQUEST = 1 << 20
 _MARK = "TRIALIST_TRIAL"
 _OWN = sys._getframe().f_code.co_filename
-_CALL = "import sys; from trialist.runtime.call import main; sys.exit(main(sys.argv[1:]))"
+_CALL = "import sys; from trialist.runtime.call import main; sys.exit(main(*sys.argv[1:]))"
 _MODULE = "import runpy; runpy._run_module_as_main({!r})"
 
 
@@ -308,6 +308,7 @@ class Template:
         gc.collect()
         gc.freeze()
         self._known = frozenset(sys.modules)
+        self._own = {"__main__", *(name for name, module in list(sys.modules.items()) if self._is_own(module))}
 
     def _tell(self, **message: Any) -> None:
         try:
@@ -475,6 +476,49 @@ class Template:
 
         return read
 
+    # ending
+
+    def leave(self, code: int) -> None:
+        """End this copy as Python ends, but for taking apart what it shares with the template: most of the work, for nothing.
+
+        Threads are waited for, exit functions run, the user's own modules are let go with all that they hold, output is
+        flushed. Returns where that cannot be done so: Python's own end does it then.
+        """
+        import _thread
+
+        threading = sys.modules.get("threading")
+        if threading is not None:
+            threading._shutdown()
+        if _thread._count() > 0 or sys.gettrace() is not None:
+            return  # daemons must be frozen before their world goes
+        atexit._run_exitfuncs()
+        for name, module in list(sys.modules.items()):
+            if name in self._own or (name not in self._known and self._is_own(module)):
+                for key in [*module.__dict__]:
+                    if key != "__builtins__":
+                        module.__dict__[key] = None
+        gc.collect()
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None and not stream.closed:
+                    stream.flush()
+        except (OSError, ValueError, AttributeError):
+            return
+        ctypes.CDLL(None).fflush(None)
+        os._exit(code)
+
+    def _is_own(self, module: Any) -> bool:
+        """Whether a module is the user's."""
+        file = getattr(module, "__file__", None) if isinstance(module, types.ModuleType) else None
+        return isinstance(file, str) and not self._libraries.has(file)
+
+
+def _exit_code(error: SystemExit) -> int | None:
+    """What Python ends with after it; ``None`` where it has something to print, or to think."""
+    if error.code is None:
+        return 0
+    return error.code & 0xFF if type(error.code) is int and abs(error.code) < 1 << 31 else None
+
 
 def _state(file: str) -> tuple[int, int]:
     try:
@@ -489,7 +533,7 @@ def _absolute(path: str) -> str:
     return path if os.path.isabs(path) else os.path.join(os.getcwd(), path.removeprefix("./"))
 
 
-def _leave(error: BaseException) -> None:
+def _hide_us(error: BaseException) -> None:
     """Have an exception shown as if there were no frame of ours below the trial's."""
     shown = sys.excepthook
 
@@ -503,22 +547,30 @@ def _leave(error: BaseException) -> None:
     sys.excepthook = show
 
 
-def _start() -> Callable[[], Any]:
+def _start() -> Template:
     libc = ctypes.CDLL(None)
     libc.getenv.restype = ctypes.c_void_p
     mark, room = libc.getenv(_MARK.encode()), len(os.environ.pop(_MARK))
     template = Template(socket.socket(fileno=int(sys.argv[1])), mark, room)
     template.prepare()
-    return template.serve()
+    return template
 
 
 _PID = os.getpid()
 _LOADED = frozenset(sys.modules)
 
 if __name__ == "__main__":
-    _read = _start()
+    _template = _start()
+    _read = _template.serve()
+    _code: int | None = 0
     try:
         exec(*_read())  # noqa: S102 - the trial's program
+    except SystemExit as _error:
+        _code = _exit_code(_error)
+        if _code is None:
+            raise
     except BaseException as _error:
-        _leave(_error)
+        _hide_us(_error)
         raise
+    _template.leave(_code)
+    sys.exit(_code)

@@ -1,4 +1,4 @@
-"""``python -m trialist.runtime.call [--metric NAME]… module:function``: an importable function as a trial's process.
+"""``python -m trialist.runtime.call module:function [METRIC]…``: a function as a trial's process.
 
 The trial is found in the environment; what the function returned, or why it failed, goes over the channel, and the traceback
 to standard error. Outside a trial the function runs with no params. Knows nothing of who started it.
@@ -6,7 +6,6 @@ to standard error. Outside a trial the function runs with no params. Knows nothi
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import importlib.util
 import json
@@ -28,18 +27,19 @@ from trialist.runtime.process import channel_of, context_of
 PICKLE = ".pkl"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the function that the arguments name; the exit code of the process."""
-    parser = argparse.ArgumentParser(prog="python -m trialist.runtime.call", description=__doc__)
-    parser.add_argument("--metric", action="append", default=[], help="a metric of the study; may be given again")
-    parser.add_argument("target", help="module:function or path/to/file.py:function")
-    given = parser.parse_args(argv)
+def main(target: str, *metrics: str) -> int:
+    """Run a function as this process's trial; the exit code of the process.
+
+    Args:
+        target: See ``load``.
+        metrics: The study's, the first of which a bare number stands for.
+    """
     path = os.environ.get(protocol.ENV_SYS_PATH)
     if path is not None:
         sys.path[:] = json.loads(path)
     channel = channel_of(os.environ)
     trial = context_of(os.environ, channel)
-    ended = outcome(lambda: load(given.target), given.metric, trial)
+    ended = outcome(lambda: load(target), metrics, trial)
     sys.stdout.flush()
     if ended.metrics:
         channel.say({"op": "result", "metrics": protocol.encode_metrics(ended.metrics)})
@@ -128,4 +128,4 @@ def _from_file(file: Path) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))
