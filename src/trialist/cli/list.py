@@ -68,7 +68,7 @@ def _columns() -> list[Column]:
     ]
 
 
-def _row(study: Study, led: bool, workers: int) -> list[str | Text]:
+def _row(study: Study, led: bool, workers: int = 0) -> list[str | Text]:
     metric = study.metric
     best = number(study.best_value)
     if metric is not None and study.best_value is not None:
