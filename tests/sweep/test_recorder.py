@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
+
+import pytest
 
 from trialist.core.events import AttemptStarted, Event, Reported, TrialEnded
 from trialist.core.records import Failure, FailureReason, Report, Trial
@@ -16,7 +19,7 @@ from trialist.sweep.recorder import Recorder
 TRIAL = Trial(number=0, params={"x": 1}, status=TrialStatus.RUNNING, attempt=1)
 
 
-def recorder(tmp_path, reports=()):
+def recorder(tmp_path, reports=(), **options):
     files = SweepFiles(runs=tmp_path, stem="s_123045")
     board = Leaderboard(["x"], None)
     made = Recorder(
@@ -25,6 +28,7 @@ def recorder(tmp_path, reports=()):
         path=files.leaderboard,
         files_of=lambda trial: files.run(f"s_123045_x_{trial.number}"),
         reports_of=lambda trial: reports,
+        **options,
     )
     return made, files.run("s_123045_x_0"), files.leaderboard
 
@@ -91,3 +95,49 @@ def test_what_a_crash_kept_from_the_files_is_written_again(tmp_path):
     assert json.loads(run.result.read_text())["status"] == "completed"
     assert lines(run.reports)[0]["step"] == 1
     assert board.is_file()
+
+
+def ended(number):
+    return Trial(number=number, params={"x": 1}, status=TrialStatus.COMPLETED, metrics={"loss": 0.5}, attempt=1)
+
+
+def test_a_run_whose_directory_breaks_costs_only_its_own_files(tmp_path):
+    said = []
+    stored = [Report(trial=1, attempt=1, step=step, metrics={"loss": 0.5}, at=1.0) for step in (1, 2)]
+    made, run, board = recorder(tmp_path, stored, say=said.append)
+    broken, sound = run.directory.with_name("s_123045_x_1"), run.directory.with_name("s_123045_x_2")
+    broken.parent.mkdir(parents=True, exist_ok=True)
+    broken.write_text("a file where the run's directory should be")
+    rows = {number: Trial(number=number, params={"x": 1}, status=TrialStatus.RUNNING, attempt=1) for number in (1, 2)}
+    for step in (1, 2):
+        made.write(
+            [event(Reported(trial=number, attempt=1, step=step, metrics={"loss": 0.5})) for number in rows], rows
+        )
+    made.write(
+        [event(TrialEnded(trial=number, attempt=1, status=TrialStatus.COMPLETED)) for number in rows],
+        {number: ended(number) for number in rows},
+    )
+    made.close()
+    assert [line["step"] for line in lines(sound / "metrics.jsonl")] == [1, 2]
+    assert (sound / "result.json").is_file()
+    assert board.is_file()
+    assert not made.is_whole
+    assert [text.split(" cannot")[0] for text in said] == ["the files of s_123045_x_1"]
+    broken.unlink()
+    made.restore([ended(1), ended(2)])
+    made.close()
+    assert made.is_whole
+    assert [line["step"] for line in lines(broken / "metrics.jsonl")] == [1, 2]
+    assert json.loads((broken / "result.json").read_text())["status"] == "completed"
+
+
+def test_a_full_disk_still_concerns_all_runs(tmp_path, monkeypatch):
+    made, run, _ = recorder(tmp_path)
+
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(run.directory), "mkdir", full)
+    with pytest.raises(OSError, match="No space"):
+        made.write([reported(1, loss=0.5)], {0: TRIAL})
+    assert made.broken == {}

@@ -53,18 +53,19 @@ def lead_sweep(
     before = [handle.record for handle in study.iter_trials()]
     maker.take_up(before)
     leaderboard = Leaderboard(record.paths, row.metric)
+    total = total_runs(study, budget or row.spec.budget)
+    tally = Tally(total, row.metric, (budget or row.spec.budget).jobs)
+    tally.restore(before)
+    view = _view(tally, options, screen, lambda trial: maker.files(trial).directory.name)
     recorder = Recorder(
         study=study.name,
         leaderboard=leaderboard,
         path=record.files.leaderboard,
         files_of=maker.files,
         reports_of=lambda number: study.store.reports(study.id, number),
+        say=view.say,
     )
     recorder.restore(before)
-    total = total_runs(study, budget or row.spec.budget)
-    tally = Tally(total, row.metric, (budget or row.spec.budget).jobs)
-    tally.restore(before)
-    view = _view(tally, options, screen, lambda trial: maker.files(trial).directory.name)
     try:
         end = study.lead(
             _executor(row.spec.executor.name, maker.launch, view.say),

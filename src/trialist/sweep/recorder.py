@@ -6,9 +6,12 @@ terminal.
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +22,7 @@ from trialist.core.wire import encode_metrics
 from trialist.sweep.layout import RunFiles, replacing
 from trialist.sweep.leaderboard import Leaderboard, exit_code, row_of
 
+_log = logging.getLogger("trialist")
 LEADERBOARD_EVERY_S = 1.0
 """Writing it costs time in proportion to its length, so it is not written for every run of a fast sweep."""
 _SHARE = 20
@@ -42,6 +46,7 @@ class Recorder:
         path: Path,
         files_of: Callable[[Trial], RunFiles],
         reports_of: ReportsOf,
+        say: Callable[[str], None] = _log.warning,
     ) -> None:
         """A recorder of one sweep.
 
@@ -51,29 +56,37 @@ class Recorder:
             path: The leaderboard's file.
             files_of: The files of a run.
             reports_of: Asked where an attempt goes on from an earlier one.
+            say: Tells the person at the terminal of a run whose files cannot be written.
         """
         self._study = study
         self._leaderboard = leaderboard
         self._path = path
         self._files_of = files_of
         self._reports_of = reports_of
+        self._say = say
         self._due_at = 0.0
         self._dirty = True
         self._in_write = False
         """Stays true after a write that raised."""
         self.is_whole = False
-        """Whether everything has been written: false while it goes on, and where a full disk had it switched off."""
+        """Whether everything has been written: false while it goes on, where a full disk had it switched off, and where
+        a run's directory broke."""
+        self.broken: dict[int, OSError] = {}
+        """Trials whose files cannot be written, and why; nothing more is written of them before ``restore``."""
 
     def restore(self, trials: Iterable[Trial]) -> None:
         """Take what the store knows, and write what a crash or a full disk kept from the files."""
         self._in_write = False
         self._dirty = True
+        again, self.broken = self.broken, {}
         for trial in trials:
             files = self._files_of(trial)
             self._leaderboard.put(row_of(trial, files.directory.name))
-            if trial.status.is_terminal and files.directory.is_dir() and not files.result.exists():
-                self._rewrite_reports(files, trial)
-                self._write_result(files, trial)
+            with self._alone(trial):
+                known = trial.number in again or files.directory.is_dir()
+                if trial.status.is_terminal and known and not files.result.exists():
+                    self._rewrite_reports(files, trial)
+                    self._write_result(files, trial)
 
     def write(self, events: Sequence[Event], trials: Mapping[int, Trial]) -> None:
         self._in_write = True
@@ -86,22 +99,25 @@ class Recorder:
             body = event.body
             if isinstance(body, Reported):
                 lines.setdefault(body.trial, []).append(_line(body.step, body.metrics, event.at))
-            elif isinstance(body, AttemptStarted) and body.attempt > 1:
+            elif isinstance(body, AttemptStarted) and body.attempt > 1 and body.trial not in self.broken:
                 # Reports that a lost attempt made beyond its checkpoint do not count any more.
-                self._rewrite_reports(self._files_of(trials[body.trial]), trials[body.trial], below=body.from_step)
+                with self._alone(trials[body.trial]) as files:
+                    self._rewrite_reports(files, trials[body.trial], below=body.from_step)
                 lines.pop(body.trial, None)
         for number, new in lines.items():
-            files = self._files_of(trials[number])
-            files.directory.mkdir(parents=True, exist_ok=True)
-            with files.reports.open("a", encoding="utf-8") as file:
-                file.writelines(new)
+            if number not in self.broken:
+                with self._alone(trials[number]) as files:
+                    files.directory.mkdir(parents=True, exist_ok=True)
+                    with files.reports.open("a", encoding="utf-8") as file:
+                        file.writelines(new)
         for trial in trials.values():
             self._leaderboard.put(row_of(trial, self._files_of(trial).directory.name))
             self._dirty = True
         for event in events:
-            if isinstance(event.body, TrialEnded):
+            if isinstance(event.body, TrialEnded) and event.body.trial not in self.broken:
                 trial = trials[event.body.trial]
-                self._write_result(self._files_of(trial), trial)
+                with self._alone(trial) as files:
+                    self._write_result(files, trial)
         if time.monotonic() >= self._due_at:
             self.flush()
 
@@ -115,7 +131,19 @@ class Recorder:
 
     def close(self) -> None:
         self.flush()
-        self.is_whole = not self._in_write
+        self.is_whole = not self._in_write and not self.broken
+
+    @contextmanager
+    def _alone(self, trial: Trial) -> Iterator[RunFiles]:
+        """Around what concerns the files of one run: a broken directory costs only these. A full disk costs all."""
+        files = self._files_of(trial)
+        try:
+            yield files
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            self.broken[trial.number] = error
+            self._say(f"the files of {files.directory.name} cannot be written; its results are in the store ({error})")
 
     def _rewrite_reports(self, files: RunFiles, trial: Trial, below: int | None = None) -> None:
         kept = [
