@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from trialist.analysis.axes import fit, number, shades, spread
 from trialist.analysis.picture import picture, save_picture
 from trialist.analysis.series import Axis, Point, Role, Scale, by_parameter, heat_map, history, overview, varying
-from trialist.analysis.summary import leaderboard, short_names, summarise
+from trialist.analysis.summary import failures, short_names
 from trialist.analysis.terminal import render, sparkline
 from trialist.core.records import Failure, FailureReason, Metric, Mode, Trial
 from trialist.core.states import TrialStatus
@@ -202,35 +202,16 @@ def test_a_sparkline_rises_with_its_values_and_leaves_gaps() -> None:
     assert len(sparkline(range(100), width=10)) == 10
 
 
-def test_the_leaderboard_ranks_what_counts() -> None:
+def test_failures_that_differ_in_numbers_only_are_one_group() -> None:
     trials = [
-        trial(0, 0.5, a=1, c=9), trial(1, 0.9, S.STOPPED, a=2, c=9), trial(2, None, S.FAILED, a=3, c=9),
-        trial(3, math.nan, a=4, c=9), trial(4, 0.99, S.CANCELLED, a=5, c=9), trial(5, 0.9, a=6, c=9),
-    ]  # fmt: skip
-    rows = leaderboard(trials, ACC)
-    assert [(row.rank, row.number) for row in rows] == [(1, 1), (2, 5), (3, 0), (None, 2), (None, 3), (None, 4)]
-    assert rows[0].params == {"a": 2}, "what does not vary is left out"
-    assert rows[3].error == "exit code 1"
-    assert [row.number for row in leaderboard(trials, LOSS, limit=1)] == [0]
-    assert [(row.rank, row.number) for row in leaderboard(trials)] == [(None, k) for k in range(6)]
-
-
-def test_a_summary_groups_failures_that_differ_in_numbers_only() -> None:
-    trials = [
-        trial(0, 0.5, **{"head.p": 1, "body.p": 1}),
-        *(trial(k, None, S.FAILED, f"line {k}: out of range", **{"head.p": k, "body.p": k}) for k in range(1, 4)),
-        trial(4, None, S.FAILED, "no such file", **{"head.p": 1, "body.p": 1}),
+        trial(0, 0.5),
+        *(trial(k, None, S.FAILED, f"line {k}: out of range") for k in range(1, 4)),
+        trial(4, None, S.FAILED, "no such file"),
     ]
-    summary = summarise(trials, ACC)
-    assert [(group.message, group.trials) for group in summary.failures] == [
+    assert [(group.message, group.trials) for group in failures(trials)] == [
         ("line 1: out of range", (1, 2, 3)), ("no such file", (4,)),
     ]  # fmt: skip
-    assert summary.counts == {S.COMPLETED: 1, S.FAILED: 4}
-    assert summary.best is not None
-    assert summary.best.number == 0
-    assert summary.names == {"head.p": "head.p", "body.p": "body.p"}
-    assert summary.trial_seconds == 10.0
-    assert summarise([], ACC).best is None
+    assert failures(trials[:1]) == ()
 
 
 def test_short_names_are_the_shortest_tails_that_tell_apart() -> None:

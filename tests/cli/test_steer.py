@@ -123,6 +123,11 @@ def test_retry_of_one_and_of_all_that_failed(cli, study: Study) -> None:
     assert "no trial to retry" in cli("retry", "digits", "--failed").out
 
 
+def test_a_clone_beyond_the_budget_is_said_to_be_one(cli, study: Study) -> None:
+    study.trial(0).clone()
+    assert "12 of 12, and 1 more added by hand" in cli("budget", "digits").out
+
+
 def test_budget_shows_and_changes(cli, study: Study) -> None:
     assert "12 of 12" in cli("budget", "digits").out
     result = cli(

@@ -64,12 +64,20 @@ def budget(
 def _rows(now: Budget, used: int, active_s: float) -> list[tuple[str, str]]:
     limit = "no limit" if now.time_budget_s is None else f"of {duration(now.time_budget_s)}"
     return [
-        ("trials", f"{used} of {'as many as the search has' if now.num_trials is None else now.num_trials}"),
+        ("trials", _trials(now.num_trials, used)),
         ("at once", str(now.jobs)),
         ("time", f"{duration(active_s)}, {limit}" if now.time_budget_s is None else f"{duration(active_s)} {limit}"),
         ("failures", "no limit" if now.max_failures is None else f"at most {now.max_failures}"),
         ("retries", str(now.retries)),
     ]
+
+
+def _trials(limit: int | None, used: int) -> str:
+    """How much of the budget is used; what people add by hand may go beyond it."""
+    if limit is None:
+        return f"{used} of as many as the search has"
+    beyond = f", and {used - limit} more added by hand" if used > limit else ""
+    return f"{min(used, limit)} of {limit}{beyond}"
 
 
 def _limit(option: str, text: str, read: type[int] | type[float]) -> int | float | None:

@@ -44,7 +44,10 @@ def status_document(study: Study, last: int = 0) -> dict[str, Any]:
     return {
         **study_document(row, leader),
         "best_params": best_params(study, row) or None,
-        "failures": [failure._asdict() for failure in commonest_failures(study, row, most=10)],
+        "failures": [
+            {"message": failure.message, "times": len(failure.trials), "trial": failure.trials[-1]}
+            for failure in commonest_failures(study, row, most=10)
+        ],
         "seconds_per_trial": None if speed is None else speed.seconds_each,
         "seconds_left": None if speed is None or leader is None else speed.left_s,
         "last": [trial_document(trial) for trial in _last(study, last)],

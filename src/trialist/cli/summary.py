@@ -6,13 +6,13 @@ Reads a bounded part of the store, however many trials there are. Knows nothing 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
 
+from trialist.analysis.summary import FailureGroup, failures
 from trialist.api import Study
 from trialist.api.workforce import waited_for
 from trialist.cli.output import (
@@ -53,15 +53,6 @@ _GRID = "grid"
 _DOORS = {"study": "in Python", "sweep": "by a sweep"}
 
 
-class Failures(NamedTuple):
-    """Why trials failed."""
-
-    message: str
-    times: int
-    trial: int
-    """The last one that failed so."""
-
-
 class Pace(NamedTuple):
     """How fast a study goes."""
 
@@ -71,20 +62,14 @@ class Pace(NamedTuple):
     """Until the last trial ends, at this pace; ``None``: nobody knows how many there will be."""
 
 
-def commonest_failures(study: Study, row: StudyRow, most: int = 3) -> list[Failures]:
-    """The commonest messages among the last failed trials."""
+def commonest_failures(study: Study, row: StudyRow, most: int = 3) -> Sequence[FailureGroup]:
+    """The commonest ways to fail among the last failed trials."""
     if not row.count(TrialStatus.FAILED):
-        return []
+        return ()
     page = study.store.trials(
         study.id, status=(TrialStatus.FAILED,), order=TrialOrder("number", descending=True), limit=_LOOKED_AT
     )
-    counts: Counter[str] = Counter()
-    last: dict[str, int] = {}
-    for trial in page.trials:
-        message = trial.error.message if trial.error is not None else trial.reason or "failed"
-        counts[message] += 1
-        last.setdefault(message, trial.number)
-    return [Failures(message, count, last[message]) for message, count in counts.most_common(most)]
+    return failures(page.trials)[:most]
 
 
 def pace(row: StudyRow) -> Pace | None:
@@ -147,7 +132,8 @@ def _rows(study: Study, row: StudyRow, leader: str | None) -> Iterator[tuple[str
             yield "pace", f"a trial every {duration(speed.seconds_each)}{left}"
     yield "time", _time(row)
     for place, failure in enumerate(commonest_failures(study, row)):
-        what = f"{failure.times} × {shortened(failure.message, _LINE)}  (trial {failure.trial})"
+        times, last = len(failure.trials), failure.trials[-1]
+        what = f"{times} × {shortened(failure.message, _LINE)}  (trial {last})"
         yield "" if place else "failures", Text(what, style="red")
 
 

@@ -9,6 +9,7 @@ import typer
 from rich.cells import cell_len
 from rich.text import Text
 
+from trialist.analysis.summary import short_names
 from trialist.api.documents import trial_document
 from trialist.api.study import Study, trial_statuses
 from trialist.cli.options import JsonOption, StoreOption, StudyArgument, opened, words
@@ -120,7 +121,7 @@ def _known(study: Study, shown: Sequence[Trial], flat: Mapping[int, Mapping[str,
     """All columns that there are, by the name that ``--columns`` takes."""
     metrics = [metric.name for metric in study.row.spec.metrics]
     paths = list(dict.fromkeys(path for params in flat.values() for path in params))
-    short = _short_names(paths)
+    short = short_names(paths)
     known: Known = dict(_FIELDS)
     if metrics:
         known["value"] = (clean(metrics[0]), True, _FIELDS["value"][2])
@@ -133,12 +134,6 @@ def _known(study: Study, shown: Sequence[Trial], flat: Mapping[int, Mapping[str,
     for path in paths:  # a short name that means nothing else will do
         known.setdefault(short[path], known.get(path, ("", False, str)))
     return known
-
-
-def _short_names(paths: Sequence[str]) -> dict[str, str]:
-    """The last part of each path where no other path ends with it; else the whole path."""
-    lasts = [path.rpartition(".")[2] for path in paths]
-    return {path: last if lasts.count(last) == 1 else path for path, last in zip(paths, lasts, strict=True)}
 
 
 def _param_cell(flat: Mapping[int, Mapping[str, Any]], path: str) -> Cell:
