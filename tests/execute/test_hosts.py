@@ -185,7 +185,7 @@ class TestReplacing:
         first, second = (drive.run(segment(tmp_path, number))[0] for number in range(2))
         assert loss(first) != loss(second)
         for end in (first, second):
-            assert not Path(f"/proc/{int(end.metrics['child'])}").exists()
+            assert wait_for_end(int(end.metrics["child"]), 0.0)
 
     def test_a_child_that_has_ended_is_none_that_is_left(self, pool, tmp_path):
         assert len(set(run_each(pool(leaves_a_zombie), tmp_path, 3))) == 1

@@ -21,7 +21,7 @@ from typing import Any
 from trialist.execute.attempts import Attempt, Output, Tell, oom_kills
 from trialist.execute.ladder import Ladder
 from trialist.execute.logs import CappedLog
-from trialist.execute.processes import children_of, of_trial
+from trialist.execute.processes import children_of, has_orphans, of_trial
 from trialist.runtime.protocol import ENV_HOST, Order, ProtocolError, decode, decode_metrics, encode, encode_metrics
 
 _CHUNK = 1 << 16
@@ -364,7 +364,7 @@ class Host:
         """Whether processes that its trials started outlive them; cheap where nobody has any."""
         pid = self.ladder.pid
         known = set(self._others())
-        if children_of(pid) == [] and set(children_of(os.getpid()) or [0]) <= known:
+        if children_of(pid) == [] and not has_orphans(known):
             return False
         family = of_trial(pid, self.ladder.token.encode(), known - {pid}, alone=False)
         return bool(family.members - {pid})

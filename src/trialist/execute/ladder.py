@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Iterable
 
-from trialist.execute.processes import kill_all, of_trial, send_group
+from trialist.execute.processes import has_orphans, kill_all, of_trial, send_group
 
 _LOOKS = 3
 _KILL_AGAIN_S = 0.5
@@ -85,6 +85,8 @@ class Ladder:
             self.due = None if self.is_clean else now + self._pause_s
 
     def _end_family(self, others: Iterable[int], *, alone: bool) -> bool:
+        if not has_orphans(others):
+            return True  # whatever outlives its first process becomes a child of ours
         family = of_trial(self.pid, self.token.encode(), others, alone=alone)
         kill_all(family.members)
         self._looks += 1
