@@ -23,6 +23,7 @@ import pytest
 import trialist
 from trialist.api import Study
 from trialist.core.events import AttemptStarted, Checkpointed, StudyClaimed, StudyStatusChanged, TrialEnded
+from trialist.core.ports import Store
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.store.locate import open_store
 from trialist.testing.processes import marked_processes
@@ -164,8 +165,27 @@ def work(url: str, here: Path) -> Iterator[Callable[..., Worker]]:
         worker.process.wait()
 
 
+_OPENED: dict[str, Store] = {}
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while _OPENED:
+        _OPENED.popitem()[1].close()
+
+
+def at(url: str) -> Store:
+    """The store of a URL, opened once a test; one in memory is new each time."""
+    if url == "memory":
+        return open_store(url)
+    if url not in _OPENED:
+        _OPENED[url] = open_store(url)
+    return _OPENED[url]
+
+
 def study(url: str, name: str, seed: int = 0) -> Study:
-    return trialist.create_study(name, SPACE, metric="loss", mode="min", store=url, seed=seed)
+    return trialist.create_study(name, SPACE, metric="loss", mode="min", store=at(url), seed=seed)
 
 
 def gate(here: Path, step: int) -> None:
@@ -186,7 +206,7 @@ def ends(one: Study) -> list[tuple[int, Any, str, float | None]]:
 
 
 def statuses(url: str) -> Counter[str]:
-    return Counter(str(one.status) for one in trialist.list_studies(store=url))
+    return Counter(str(one.status) for one in trialist.list_studies(store=at(url)))
 
 
 def led_once(one: Study) -> None:
@@ -207,12 +227,9 @@ def led_once(one: Study) -> None:
 def leads(url: str, worker: Worker) -> list[str]:
     """Names of the studies whose leader is one of a worker's processes."""
     pids = {pid for pid, _ in marked_processes(worker.mark)}
-    store = open_store(url)
-    try:
-        running = store.list_studies(status=StudyStatus.RUNNING, limit=100).studies
-        holders = {row.name: store.leader(row.id) for row in running}
-    finally:
-        store.close()
+    store = at(url)
+    running = store.list_studies(status=StudyStatus.RUNNING, limit=100).studies
+    holders = {row.name: store.leader(row.id) for row in running}
     return [name for name, holder in holders.items() if holder is not None and holder.pid in pids]
 
 
@@ -242,7 +259,7 @@ def test_everything_that_can_be_submitted_is_led_to_its_end(url, here, work):
     command = study(url, "command")
     command.submit(["python", "train.py", "{x}", "{config}"], num_trials=2)
     space = {"model": {"C": {"type": "loguniform", "low": 0.1, "high": 1.0}}}
-    trainer = trialist.create_study("trainer", space, metric="score", mode="max", store=url)
+    trainer = trialist.create_study("trainer", space, metric="score", mode="max", store=at(url))
     trainer.submit({"model": {"type": "sklearn", "estimator": "LogisticRegression"}, "data": {"dataset": "iris"}}, 2)
     (here / "sweep.yaml").write_text("metric: loss\nx: [1, 2]\nlog: {dir: logs}\ncommand: [echo, 'loss={x}']\n")
     queued = cli("sweep", "--config", "sweep.yaml", "--queue", "--store", url)
@@ -282,7 +299,7 @@ def test_four_workers_over_twelve_studies_one_unplugged_and_one_frozen(url, here
     unplugged, frozen = workers[:2]
 
     def mid_trial(worker: Worker) -> list[str]:
-        return [name for name in leads(url, worker) if steps(trialist.load_study(name, store=url)) == 2]
+        return [name for name in leads(url, worker) if steps(trialist.load_study(name, store=at(url))) == 2]
 
     for worker in (unplugged, frozen):
         wait_for(lambda worker=worker: bool(mid_trial(worker)), lambda worker=worker: worker.said)
@@ -290,10 +307,10 @@ def test_four_workers_over_twelve_studies_one_unplugged_and_one_frozen(url, here
     (taken,) = leads(url, frozen)
     frozen.signal_all(signal.SIGSTOP)
     gate(here, 5)
-    claims = len(list(trialist.load_study(taken, store=url).events(kinds=[StudyClaimed])))
+    claims = len(list(trialist.load_study(taken, store=at(url)).events(kinds=[StudyClaimed])))
 
     def is_taken_over() -> bool:
-        return len(list(trialist.load_study(taken, store=url).events(kinds=[StudyClaimed]))) > claims
+        return len(list(trialist.load_study(taken, store=at(url)).events(kinds=[StudyClaimed]))) > claims
 
     wait_for(is_taken_over, lambda: "".join(worker.said for worker in workers[2:]))
     frozen.signal_all(signal.SIGCONT)
@@ -316,8 +333,11 @@ def test_a_worker_that_is_told_to_leave_hands_its_study_back(url, here, work):
     wait_for(lambda: steps(one) == 2, lambda: first.said)
     first.process.send_signal(signal.SIGTERM)
     first.until("takes no more studies, hands back 1")
-    gate(here, 5)
+    gate(here, 3)  # it hears at a report that it is to leave: at this one, or on a busy machine at the next
+    wait_for(lambda: first.process.poll() is not None or steps(one) == 3, lambda: first.said)
+    gate(here, 4)
     assert first.end(None) == 0
+    gate(here, 5)
     assert "handed back one: 0 of 2 trials done" in first.said
     assert one.status is StudyStatus.QUEUED
     assert one.reason == "its worker left"
