@@ -1,5 +1,6 @@
 """Trials that misbehave, as real processes: nothing of them survives, and nobody else suffers."""
 
+import hashlib
 import os
 import shlex
 import signal
@@ -13,6 +14,8 @@ import pytest
 from trialist.core.ports import LostSignal, ParkedSignal, ReportedSignal
 from trialist.core.records import FailureReason, OutcomeKind
 from trialist.execute.command import CommandExecutor, Launch
+from trialist.execute.pool import PoolExecutor
+from trialist.execute.warm import warm_command
 from trialist.testing.executors import Drive, end_all, processes_with, segment, wait_for_end, wait_until_gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="detached grandchildren are only found on Linux")
@@ -22,17 +25,24 @@ FOR_EVER_S = 3600.0
 """A grace or a sleep that no test sees the end of: what ends all the same did not wait for it."""
 
 
-@pytest.fixture
-def command(tmp_path):
+def launch_of(script, folder, **launch):
+    """A Python script (or an argv) as a program: cold as ``-c``, warm as a file."""
+    if not isinstance(script, str):
+        return lambda item: Launch(argv=script, stdout=Path(item.run_dir) / "stdout.log", **launch)
+    file = folder / f"script-{hashlib.sha256(script.encode()).hexdigest()[:8]}.py"
+    file.write_text(script)
+    argv = [sys.executable, str(file)]
+    warm = warm_command(argv)
+    return lambda item: Launch(argv=argv, warm=warm, stdout=Path(item.run_dir) / "stdout.log", **launch)
+
+
+@pytest.fixture(params=[CommandExecutor, PoolExecutor], ids=lambda cls: cls.name)
+def command(tmp_path, request):
     """Make executors that run a Python script (or an argv), and look that nothing of them is left."""
     made = []
 
     def make(script, *, grace_s=GRACE_S, **launch):
-        def prepare(item):
-            argv = [sys.executable, "-c", script] if isinstance(script, str) else script
-            return Launch(argv=argv, stdout=Path(item.run_dir) / "stdout.log", **launch)
-
-        made.append(CommandExecutor(prepare, grace_s=grace_s))
+        made.append(request.param(launch_of(script, tmp_path, **launch), grace_s=grace_s))
         return Drive(made[-1])
 
     yield make
@@ -168,7 +178,7 @@ class TestEnding:
         drive = command(DAEMON.format(daemon=daemon) + "print('value=7')")
         (end,) = drive.run(segment(tmp_path))
         assert (end.outcome, dict(end.printed)) == (OutcomeKind.RETURNED, {"value": 7.0})
-        assert not children_of(warden_pid(drive))
+        assert not family_of(warden_pid(drive))
 
     def test_a_daemon_of_one_trial_goes_and_the_other_trial_stays(self, command, tmp_path):
         drive = command(
@@ -179,7 +189,7 @@ class TestEnding:
         drive.executor.start(other)
         drive.until(lambda: drive.of(ReportedSignal))
         drive.run(segment(tmp_path, 0))
-        assert len(children_of(warden_pid(drive))) == 1
+        assert len(family_of(warden_pid(drive))) == 1
         assert not drive.ended(other.key)
         drive.executor.kill(other.key)
         drive.until(lambda: drive.ended(other.key))
@@ -342,7 +352,7 @@ class TestMetrics:
         pid = warden_pid(drive)
         seen, idle = -1, 0
         while idle < 5:  # until neither the trial nor the warden uses any time: both wait for us
-            used = sum(cpu_ticks(p) for p in (pid, *children_of(pid)))
+            used = sum(cpu_ticks(p) for p in (pid, *family_of(pid)))
             idle, seen = (idle + 1 if used == seen else 0), used
             time.sleep(0.05)
         assert memory_kib(pid) < 40 * 1024
@@ -623,6 +633,16 @@ class TestDeaths:
         assert not folder.exists()
 
 
+def family_of(warden):
+    """Children of a warden, or of its templates, which are none of the trials'."""
+    children = children_of(warden)
+    templates = [pid for pid, (_, line) in children.items() if b"template.py" in line]
+    for template in templates:
+        del children[template]
+        children |= children_of(template)
+    return children
+
+
 def children_of(pid):
     found = {}
     for entry in Path("/proc").iterdir():
@@ -630,7 +650,7 @@ def children_of(pid):
             try:
                 state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
                 if int(parent) == pid and state not in "ZX":
-                    found[int(entry.name)] = state, (entry / "cmdline").read_bytes()[-60:]
+                    found[int(entry.name)] = state, (entry / "cmdline").read_bytes()
             except OSError:
                 continue
     return found

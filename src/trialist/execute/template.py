@@ -384,8 +384,13 @@ class Template:
             self._poll.unregister(self._control)  # it lives on as the parent of its copies
         self._settle()
 
-    def _tell_imports(self, descriptor: int, pid: int) -> None:
-        if os.getpid() == pid:
+    def _tell_imports(self, descriptor: int, pipe: int, pid: int) -> None:
+        """Said by a copy at its end, unless the trial has closed the pipe, and perhaps opened something else in its place."""
+        try:
+            is_ours = os.getpid() == pid and os.fstat(descriptor).st_ino == pipe
+        except OSError:
+            return
+        if is_ours:
             new = [
                 name for name, module in list(sys.modules.items()) if name not in self._known and self._lasts(module)
             ]
@@ -421,7 +426,7 @@ class Template:
             if pid == 0:
                 if told >= 0:
                     os.close(told)
-                    atexit.register(self._tell_imports, teller, os.getpid())
+                    atexit.register(self._tell_imports, teller, os.fstat(teller).st_ino, os.getpid())
                 return True
             if told >= 0:
                 os.close(teller)
@@ -530,7 +535,7 @@ def _state(file: str) -> tuple[int, int]:
 
 def _absolute(path: str) -> str:
     """A script's path as Python itself makes it absolute."""
-    return path if os.path.isabs(path) else os.path.join(os.getcwd(), path.removeprefix("./"))
+    return path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
 
 
 def _hide_us(error: BaseException) -> None:
@@ -572,5 +577,5 @@ if __name__ == "__main__":
     except BaseException as _error:
         _hide_us(_error)
         raise
-    _template.leave(_code)
+    _template.leave(_code or 0)
     sys.exit(_code)
