@@ -93,6 +93,11 @@ class Killable:
             self._opened = open_store(self.store)
         return load_study(self.name, store=self._opened)
 
+    def has_started(self) -> bool:
+        """Whether the study is there."""
+        with closing(open_store(self.store)) as store:
+            return store.find_study(self.name) is not None
+
     def close(self) -> None:
         """Release the store that ``study`` opened."""
         if self._opened is not None:

@@ -241,6 +241,16 @@ class Executor(Protocol):
         """Make a waiting ``poll`` return soon; may be called from any thread."""
         ...
 
+    def lead_for(self, seconds: float) -> None:
+        """The engine may count on its lease for so long from now: unless told again, every attempt has ended by then.
+
+        So the trials of an engine that is frozen are gone before another engine starts them anew. They end as
+        ``INTERRUPTED``, also those that are started after that time. An executor whose attempts cannot outlive the
+        engine's silence (they run in this very thread) need not do anything. May be called from any thread; before the
+        first call there is no such limit.
+        """
+        ...
+
     def close(self) -> None:
         """End what still runs and release everything; idempotent."""
         ...

@@ -19,6 +19,8 @@ from trialist.engine.lead import Lead
 _log = logging.getLogger("trialist")
 VISIBLE_AFTER_S = 0.1
 """What is emitted becomes visible to other processes within about this time."""
+_TRUSTED = 0.8
+"""The part of a lease during which trials may run unheard: so they are gone when it has run out."""
 
 
 class Heartbeat:
@@ -29,18 +31,28 @@ class Heartbeat:
         lease: The lease.
         lead: Whose waiting events are committed.
         on_lost: Called once, from this thread, when the lease is gone.
+        lead_for: Told for how many seconds from now the lease can be counted on.
     """
 
-    def __init__(self, store: Store, lease: Lease, lead: Lead, on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        lease: Lease,
+        lead: Lead,
+        on_lost: Callable[[], None],
+        lead_for: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self._store = store
         self._lease = lease
         self._lead = lead
         self._on_lost = on_lost
+        self._lead_for = lead_for
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trialist-heartbeat", daemon=True)
         self.lost: LeaseLost | None = None
 
     def __enter__(self) -> Heartbeat:
+        self._lead_for(self._lease.ttl_s * _TRUSTED)
         self._thread.start()
         return self
 
@@ -53,13 +65,13 @@ class Heartbeat:
     def _run(self) -> None:
         clock = self._lead.clock
         every_s = self._lease.ttl_s / 3
-        due = clock.monotonic() + every_s
-        while not self._stop.wait(VISIBLE_AFTER_S):
+        due = clock.monotonic()  # at once: what went before may have taken a while
+        while not self._stop.wait(min(VISIBLE_AFTER_S, every_s)):
             try:
-                self._commit_waiting()
                 if clock.monotonic() >= due:
-                    self._store.renew_lease(self._lease)
+                    self._renew()
                     due = clock.monotonic() + every_s
+                self._commit_waiting()
             except LeaseLost as error:
                 self.lost = error
                 self._on_lost()
@@ -67,6 +79,19 @@ class Heartbeat:
             except StoreError as error:
                 # The loop meets the same error at its own commit and says so there; the lease is tried again.
                 _log.debug("heartbeat of study %s: %s", self._lease.study_id, error)
+
+    def _renew(self) -> None:
+        clock = self._lead.clock
+        began = clock.monotonic()
+        try:
+            self._store.renew_lease(self._lease)
+        except LeaseLost:
+            raise
+        except StoreError:
+            # A store that is away keeps others from leading too, so what runs may go on until it is back.
+            self._lead_for(self._lease.ttl_s * _TRUSTED)
+            raise
+        self._lead_for(self._lease.ttl_s * _TRUSTED - (clock.monotonic() - began))
 
     def _commit_waiting(self) -> None:
         lead = self._lead

@@ -12,7 +12,7 @@ import threading
 from typing import Any
 
 from trialist.core import faults
-from trialist.core.errors import LeaseLost, StoreError, TrialistError
+from trialist.core.errors import LeaseLost, StoreError
 from trialist.core.events import StudyStatusChanged, StudyWithdrawn
 from trialist.core.ports import ExitedSignal, Signal
 from trialist.core.records import Command, Lease, OutcomeKind, Study
@@ -53,10 +53,10 @@ class Engine:
 
     def __init__(self, assembly: Assembly, lease: Lease, study: Study) -> None:
         self._a = assembly
-        self._publisher = Publisher(assembly)
         self._lease = lease
         self._thread = threading.get_ident()
         self._interrupts = Interrupts(assembly.say, assembly.executor)
+        self._publisher = Publisher(assembly, give_up=lambda: self._interrupts.kills)
         self._lead = take_up(
             store=assembly.store,
             lease=lease,
@@ -92,7 +92,7 @@ class Engine:
             keeper=self._keeper,
         )
         self._replies = Replies(self._lead, assembly.replier, assembly.executor.wake, self._archive.commit)
-        self._course = Course(self._lead, assembly.clock)
+        self._course = Course(self._lead)
         self._starting = self._make_starting()
         self._giving = Giving(
             lead=self._lead,
@@ -102,6 +102,7 @@ class Engine:
             scheduler=assembly.scheduler,
             replies=self._replies,
             course=self._course,
+            check_params=assembly.check_params if assembly.check_suggestions else None,
         )
         self._orders = Orders(
             lead=self._lead,
@@ -152,21 +153,15 @@ class Engine:
 
         Raises:
             LeaseLost: Another process took over; nothing was written since.
-            StoreError: The store was away for longer than ``STORE_PATIENCE_S``.
+            StoreError: The store was away for longer than ``STORE_PATIENCE_S``, or until somebody lost patience with it.
         """
-        for trial in begin_leading(self._lead, self._a.configured, self._a.budget):
-            self._runs.ended(trial)
-        if not self._a.hands_back and self._lead.fold.submitted_at is not None:
-            self._lead.emit(StudyWithdrawn())  # or workers would take it when this process dies
-        faults.point("engine.settled")
-        self._archive.commit()
-        faults.point("engine.opened")
-        heartbeat = Heartbeat(self._a.store, self._lease, self._lead, self._a.executor.wake)
+        heartbeat = Heartbeat(self._a.store, self._lease, self._lead, self._a.executor.wake, self._a.executor.lead_for)
         interrupts = self._interrupts
         fenced = False
         try:
             with heartbeat, interrupts:
                 try:
+                    self._begin()
                     while self._tick(interrupts):
                         if heartbeat.lost is not None:
                             raise heartbeat.lost
@@ -186,6 +181,15 @@ class Engine:
                 self._publisher.close()
         self._publisher.call_back(self._lead)
         return RunEnd(self._lead.fold.study(), interrupts.count > 0)
+
+    def _begin(self) -> None:
+        for trial in begin_leading(self._lead, self._a.configured, self._a.budget):
+            self._runs.ended(trial)
+        if not self._a.hands_back and self._lead.fold.submitted_at is not None:
+            self._lead.emit(StudyWithdrawn())  # or workers would take it when this process dies
+        faults.point("engine.settled")
+        self._archive.commit()
+        faults.point("engine.opened")
 
     def carry_out(self, command: Command) -> dict[str, Any]:
         """Carry a command out; for calls from this engine's own thread (a callback), which cannot wait for its loop.
@@ -212,15 +216,21 @@ class Engine:
             self._archive.commit()
 
     def _break_off(self, error: Exception) -> None:
-        """Something that is no trial's failure ends the run (a callback that raised, say): the study is not left running."""
+        """Something that is no trial's failure ends the run (a callback or a searcher that raised, say).
+
+        What runs is ended and waits for the next run, and the study is not left running.
+        """
+        if isinstance(error, StoreError):
+            return  # nothing can be written
         fold = self._lead.fold
-        if isinstance(error, StoreError) or fold.status is not StudyStatus.RUNNING:
-            return  # nothing can be written, or nothing need be
         reason = f"interrupted by {type(error).__name__}: {error}".rstrip(": ")[:_LONGEST_REASON]
         try:
-            self._lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.PAUSED, reason=reason))
+            self._lead.deafen()
+            self._runs.broken_off()
+            if fold.status is StudyStatus.RUNNING:
+                self._lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.PAUSED, reason=reason))
             self._lead.commit()
-        except TrialistError as second:
+        except Exception as second:  # noqa: BLE001  the first one is what the caller must see
             _log.warning("study '%s' was not marked as paused: %s", fold.spec.name, second)
 
     # --- the tick ---

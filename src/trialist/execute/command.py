@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,7 +30,7 @@ from trialist.core.ports import (
     ReportedSignal,
     Signal,
 )
-from trialist.core.records import AttemptKey, Segment
+from trialist.core.records import AttemptKey, OutcomeKind, Segment
 from trialist.execute.launch import Launch, Prepare, environment, function_launch
 from trialist.execute.outcomes import GB, MEMORY, ended, not_started, refused_by_system, worker_died
 from trialist.execute.processes import end_marked
@@ -87,7 +88,9 @@ class CommandExecutor:
         self._due: deque[Signal] = deque()
         self._is_closed = False
         self._wake_lock = threading.Lock()
-        """Keeps ``wake`` of another thread from writing to a descriptor that ``close`` gave back."""
+        """Keeps ``wake`` and ``lead_for`` of another thread from writing to a descriptor that was given back."""
+        self._until: float | None = None
+        """Up to when trials may run, in the time of ``time.monotonic``; ``None``: nobody has said so."""
         self._woken, self._waker = os.pipe()
         for end in (self._woken, self._waker):
             os.set_blocking(end, False)
@@ -187,6 +190,12 @@ class CommandExecutor:
                 with suppress(BlockingIOError):  # full of wakes that nobody has read: enough
                     os.write(self._waker, b".")
 
+    def lead_for(self, seconds: float) -> None:
+        with self._wake_lock:
+            self._until = time.monotonic() + seconds
+            if self._warden is not None and not self._is_closed:
+                self._warden.lead_until(self._until)
+
     def _wait(self, timeout_s: float) -> None:
         waiting = select.poll()
         waiting.register(self._woken, select.POLLIN)
@@ -239,6 +248,8 @@ class CommandExecutor:
         del self._keys[running.id]
         reported = key in self._reported
         self._reported.discard(key)
+        if "silent" in message:
+            return ExitedSignal(key=key, outcome=OutcomeKind.INTERRUPTED)
         if "not_started" in message:
             return refused_by_system(key, running.argv, message["not_started"])
         if message["lost"] and not message["why"]:
@@ -257,12 +268,16 @@ class CommandExecutor:
 
     def _current_warden(self) -> WardenProcess:
         if self._warden is None:
-            self._warden = WardenProcess()
+            with self._wake_lock:
+                self._warden = WardenProcess()
+                if self._until is not None:
+                    self._warden.lead_until(self._until)
         return self._warden
 
     def _lose(self, warden: WardenProcess) -> None:
         """The warden died: end what it may have left, and say what is lost."""
-        self._warden = None
+        with self._wake_lock:
+            self._warden = None
         why = warden.dispose()
         end_marked(f"{self._mark}-".encode(), _SWEEP_S)
         if self._running:
@@ -278,7 +293,7 @@ class CommandExecutor:
             self._is_closed = True
             os.close(self._woken)
             os.close(self._waker)
-        warden, self._warden = self._warden, None
+            warden, self._warden = self._warden, None
         if warden is not None and not warden.close():
             end_marked(f"{self._mark}-".encode(), _SWEEP_S)
         self._running.clear()

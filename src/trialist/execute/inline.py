@@ -96,6 +96,9 @@ class InlineExecutor:
     def wake(self) -> None:
         self._woken.set()
 
+    def lead_for(self, seconds: float) -> None:
+        """A frozen engine's trials are frozen with it."""
+
     def close(self) -> None:
         self._queue.clear()
 

@@ -120,7 +120,7 @@ def _judge(segment: Segment, facts: Mapping[str, Any]) -> tuple[OutcomeKind, Fai
         used, limit = facts["memory_bytes"] / GB, segment.resources[MEMORY]
         message = f"used {used:.3g} GB of the {limit:g} GB it asked for ({MEMORY})"
         return OutcomeKind.SIGNALLED, Failure(reason=FailureReason.OUT_OF_MEMORY, message=message, detail=detail)
-    if why in ("kill", "close"):
+    if why in ("kill", "close", "silence"):
         return (OutcomeKind.KILLED if why == "kill" else OutcomeKind.INTERRUPTED), None
     if told == Order.STOP:
         return OutcomeKind.STOPPED, None

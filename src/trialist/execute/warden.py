@@ -18,6 +18,7 @@ import os
 import selectors
 import signal
 import socket
+import struct
 import sys
 import time
 from typing import Any
@@ -36,6 +37,8 @@ _HIGH, _LOW = 256 << 10, 64 << 10
 _CHECK_S = 1.0
 _LAST_GRACE_S = 1.0
 """What trials get between TERM and KILL when the engine is gone or closes."""
+_SILENCE_GRACE_S = 0.2
+"""The same when it is silent: another engine waits for nothing but the end of the lease."""
 _MAX_CONNECTIONS = 4096
 
 
@@ -46,9 +49,10 @@ class Warden:
         engine: The connection to the engine.
         address: Where trials connect.
         engine_pid: To notice the engine's death even where a fork of it keeps the connection open.
+        beats: A pipe on which the engine says up to when it may count on leading.
     """
 
-    def __init__(self, engine: socket.socket, address: str, engine_pid: int) -> None:
+    def __init__(self, engine: socket.socket, address: str, engine_pid: int, beats: int) -> None:
         self._engine = engine
         self._engine.setblocking(False)
         self._engine_pid = engine_pid
@@ -63,6 +67,9 @@ class Warden:
         self._tie = die_with_parent()
         self._hosts = Hosts(self._base, self._tie, lambda: [*self._leaders(), *self._templates.pids])
         self._closing = False
+        self._led_until: float | None = None
+        """Up to when the engine leads; ``None``: it has not said so, and there is no limit."""
+        self._has_silenced = False
         self._is_congested = False
         self._next_check = 0.0
         self._signals, wakeup = os.pipe()
@@ -80,6 +87,7 @@ class Warden:
         self._all = selectors.DefaultSelector()
         self._all.register(self._engine, selectors.EVENT_READ)
         self._all.register(self._signals, selectors.EVENT_READ)
+        self._all.register(beats, selectors.EVENT_READ, self._beat)
         self._all.register(self._trials.fileno(), selectors.EVENT_READ)
         self._trials.register(self._listener, selectors.EVENT_READ, self._accept)
         self._templates = Templates(self._base, self._tie, self._all, self._spawn_late, self._refuse, self.tell)
@@ -99,6 +107,7 @@ class Warden:
                     for inner, _ in self._trials.select(0):
                         inner.data(inner.fileobj)
             self._reap()
+            self._heed_silence()
             self._act()
             self._check_engine()
             self._send()
@@ -190,6 +199,24 @@ class Warden:
             attempt.end("close", _LAST_GRACE_S)
         self._hosts.close(_LAST_GRACE_S)
 
+    def _beat(self, beats: int) -> None:
+        data = os.read(beats, 4096)
+        if data:
+            (self._led_until,) = struct.unpack("d", data[-8:])
+        else:
+            self._all.unregister(beats)
+
+    @property
+    def _is_silent(self) -> bool:
+        """The engine has not said for too long that it leads: it is frozen, and another one may soon start its trials."""
+        return self._led_until is not None and time.monotonic() >= self._led_until
+
+    def _heed_silence(self) -> None:
+        if self._is_silent and not self._has_silenced:
+            for attempt in self._attempts.values():
+                attempt.end("silence", _SILENCE_GRACE_S)
+        self._has_silenced = self._is_silent
+
     def _check_engine(self) -> None:
         now = time.monotonic()
         if now >= self._next_check:
@@ -214,6 +241,9 @@ class Warden:
 
     def _start(self, order: dict[str, Any]) -> None:
         if self._closing:
+            return
+        if self._is_silent:  # sent by an engine that thinks that it leads: it was frozen, and does not know it yet
+            self.tell({"op": "exited", "id": order["id"], "silent": True})
             return
         try:
             faults.point("warden.spawn.before")
@@ -376,6 +406,8 @@ class Warden:
     def _wait_s(self) -> float:
         dues = [attempt.due for attempt in self._attempts.values()] + [host.due for host in self._hosts.all]
         times = [due for due in dues if due is not None]
+        if self._led_until is not None and self._attempts and not self._is_silent:
+            times.append(self._led_until)
         if not self._is_congested and any(attempt.is_clean for attempt in self._attempts.values()):
             return 0.0
         return max(0.0, min([self._next_check, *times]) - time.monotonic())
@@ -399,12 +431,12 @@ class Warden:
 
 def main() -> None:
     """``warden.main()`` with the descriptor, the directory and the engine's pid as arguments."""
-    descriptor, folder, engine_pid = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    descriptor, folder, engine_pid, beats = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     address = f"{folder}/s"
     faults.play("warden")
     become_subreaper()
     gc.freeze()  # what is loaded stays: forked children copy less
-    Warden(socket.socket(fileno=descriptor), address, engine_pid).run()
+    Warden(socket.socket(fileno=descriptor), address, engine_pid, beats).run()
     for name in ("s", "log", "function.pkl"):
         try:  # not after an error: the engine reads the log then
             os.unlink(f"{folder}/{name}")  # noqa: PTH108 - the warden does without pathlib

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,9 @@ class WardenProcess:
         self.address = f"{self._folder}/s"
         self.connection, theirs = socket.socketpair()
         self.connection.setblocking(False)
+        # Beside the connection, so that another thread may write to it; a write of eight bytes is whole or not at all.
+        beats, self._beats = os.pipe()
+        os.set_blocking(self._beats, False)
         self.unsent = bytearray()
         self.is_gone = False
         self._kept: bytes | None = None
@@ -54,10 +58,10 @@ class WardenProcess:
         self._log = Path(self._folder, "log")
         flags = ["-I", "-S", "-X", "utf8", *(["-B"] if sys.dont_write_bytecode else [])]
         command = [sys.executable, *flags, "-c", _BOOT, str(theirs.fileno()), self._folder]
-        with theirs, self._log.open("wb") as log:
+        with theirs, os.fdopen(beats, "rb", buffering=0), self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, str(os.getpid()), _ROOT],
-                pass_fds=(theirs.fileno(),),
+                [*command, str(os.getpid()), str(beats), _ROOT],
+                pass_fds=(theirs.fileno(), beats),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -77,6 +81,11 @@ class WardenProcess:
             path.write_bytes(content)
             self._kept = content
         return str(path)
+
+    def lead_until(self, deadline: float) -> None:
+        """Let trials run up to a time of ``time.monotonic``, and no longer unless told again."""
+        with suppress(BlockingIOError, BrokenPipeError):  # it reads nothing, or is gone: both are seen elsewhere
+            os.write(self._beats, struct.pack("d", deadline))
 
     def send(self, message: dict[str, Any]) -> None:
         """Send without waiting; what does not go now goes with a later call."""
@@ -134,6 +143,7 @@ class WardenProcess:
         self._process.kill()
         code = self._process.wait()
         self.connection.close()
+        os.close(self._beats)
         words: list[str] = []
         with suppress(FileNotFoundError):  # it removed its folder itself
             words = self._log.read_text(errors="replace").strip().splitlines()

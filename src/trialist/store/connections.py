@@ -6,6 +6,7 @@ never wait for a writer. Knows no statement of the store's own.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections import deque
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from weakref import WeakSet, WeakValueDictionary
 
 from trialist.core import faults
-from trialist.core.errors import StoreBusy, StoreError
+from trialist.core.errors import StoreBusy, StoreError, StoreFull
 from trialist.store.backend import Backend, Connection, Cursor
 
 
@@ -77,8 +78,16 @@ class Connections:
                 yield cursor
         except self._backend.errors as error:
             raise self._backend.translate(error) from error
+        except OSError as error:
+            raise self._of_system(error) from error
         finally:
             lock.release()
+
+    def _of_system(self, error: OSError) -> StoreError:
+        """What the system itself refused, past the driver."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return StoreFull(self._backend.name, "no space left on its disk. What was acknowledged is safe; make room.")
+        return StoreError(self._backend.name, f"reading or writing failed ({(error.strerror or str(error)).lower()}).")
 
     @contextmanager
     def _transaction(self) -> Iterator[Cursor]:

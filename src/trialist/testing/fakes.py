@@ -39,9 +39,10 @@ class FakeClock:
 
     def __init__(self, at: float = 1_000_000.0) -> None:
         self._now = at
+        self._set_back_s = 0.0
 
     def now(self) -> float:
-        return self._now
+        return self._now - self._set_back_s
 
     def monotonic(self) -> float:
         return self._now
@@ -49,6 +50,10 @@ class FakeClock:
     def forward(self, seconds: float) -> None:
         """Let time pass."""
         self._now += seconds
+
+    def set_back(self, seconds: float) -> None:
+        """Somebody sets the clock back; no time passes."""
+        self._set_back_s += seconds
 
 
 class UniformSearcher:
@@ -129,6 +134,9 @@ class ScriptedExecutor:
                 self._move(key)
         while self._signals:
             sink(self._signals.popleft())
+
+    def lead_for(self, seconds: float) -> None:
+        pass
 
     def wake(self) -> None:
         pass
