@@ -137,7 +137,7 @@ def ask(result: Result, sizes: Sizes) -> None:
         cases = {
             f"{store}: {way}": partial(once, new, how) for store, new in stores.items() for way, how in ways.items()
         }
-        took = sizes.take_turns(cases, 5)
+        took = sizes.take_turns(cases, 3)
         result.versions["postgresql"] = server.execute("SHOW server_version")[0][0].split()[0]
     for name, values in took.items():
         result.add(name, "trials a second", values)
