@@ -26,7 +26,8 @@ from typing import Any
 from trialist.core import faults
 from trialist.execute.attempts import Attempt, Output
 from trialist.execute.connections import Connection
-from trialist.execute.hosts import Host, HostedAttempt, Hosts
+from trialist.execute.hosted import Host, HostedAttempt
+from trialist.execute.hosts import Hosts
 from trialist.execute.memory import used_above
 from trialist.execute.processes import become_subreaper, die_with_parent, kill_all, living, of_trial
 from trialist.execute.templates import Templates
