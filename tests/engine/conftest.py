@@ -57,7 +57,7 @@ class Bench:
             placement=Placement(**given),
             clock=self.clock,
             workspace=lambda trial: self.tmp / f"trial-{trial.number}",
-            check_params=dict,
+            check_params=assembly.pop("check_params", dict),
             remove_files=self.removed.append,
             say=self.said.append,
             **assembly,

@@ -47,5 +47,7 @@ class Assembly(NamedTuple):
     """What this run says of objective, executor and resources; recorded where it is new."""
     budget: Budget | None = None
     """What this run says of the budget; recorded where it is new."""
+    check_suggestions: bool = False
+    """Whether what the searcher suggests is checked as a person's params are: where it comes from elsewhere."""
     hands_back: bool = False
     """A worker leads it: interrupted, it is queued for the next one; paused, it is left to itself instead of waited with."""

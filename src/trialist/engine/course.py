@@ -5,7 +5,6 @@ State of one leading, shared by those who give work, take commands and find the 
 
 from __future__ import annotations
 
-from trialist.core.ports import Clock
 from trialist.engine import guards
 from trialist.engine.lead import Lead
 
@@ -15,12 +14,10 @@ class Course:
 
     Args:
         lead: The study.
-        clock: For the time budget.
     """
 
-    def __init__(self, lead: Lead, clock: Clock) -> None:
+    def __init__(self, lead: Lead) -> None:
         self._lead = lead
-        self._clock = clock
         self.interrupted = ""
         """Ctrl-C or TERM: no trial starts any more, not even one that ran before."""
         self.exhausted = ""
@@ -34,7 +31,7 @@ class Course:
     def guard(self) -> str:
         """Why no more trials may be suggested."""
         fold = self._lead.fold
-        now = self._clock.now()
+        now = self._lead.now()
         active_s = fold.active_before_s + (max(0.0, now - fold.led_since) if fold.led_since is not None else 0.0)
         for guard in guards.GUARDS:
             why = guard(fold, active_s)

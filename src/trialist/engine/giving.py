@@ -5,9 +5,14 @@ Knows searcher and scheduler; what a given trial starts from is ``starting``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from trialist.core.errors import ConfigError, SpaceError
 from trialist.core.events import TrialResumed
 from trialist.core.ports import Scheduler, Searcher
-from trialist.core.records import Exhausted, NeedsReply, Trial
+from trialist.core.records import Exhausted, NeedsReply, Params, Trial
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.engine import guards
 from trialist.engine.course import Course
@@ -28,6 +33,7 @@ class Giving:
         scheduler: Promotes.
         replies: What a searcher waits for.
         course: Whether anything is to be started at all.
+        check_params: Normalises what is suggested or raises SpaceError; ``None``: the searcher is trusted.
     """
 
     def __init__(
@@ -40,6 +46,7 @@ class Giving:
         scheduler: Scheduler,
         replies: Replies,
         course: Course,
+        check_params: Callable[[Params], dict[str, Any]] | None = None,
     ) -> None:
         self._lead = lead
         self._runs = runs
@@ -48,6 +55,7 @@ class Giving:
         self._scheduler = scheduler
         self._replies = replies
         self._course = course
+        self._check_params = check_params
 
     def fill(self) -> None:
         """Begin trials until there is no room or nothing to begin."""
@@ -103,4 +111,14 @@ class Giving:
         if isinstance(answer, NeedsReply):
             self._replies.request(answer)
             return None
+        if self._check_params is not None:
+            answer = replace(answer, params=self._checked(answer.params, self._check_params))
         return self._lead.trials[self._lead.suggested(answer, source=self._searcher.name)]
+
+    def _checked(self, params: Params, check: Callable[[Params], dict[str, Any]]) -> dict[str, Any]:
+        try:
+            return check(params)
+        except SpaceError as error:
+            raise ConfigError(
+                f"searcher '{self._searcher.name}' suggested what does not lie in the space: {error}"
+            ) from error

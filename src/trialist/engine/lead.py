@@ -74,6 +74,8 @@ class Lead:
         self._changed: set[int] = set()
         self._waiting = sorted(t.number for t in trials if t.status is TrialStatus.WAITING)
         self.last_commit = clock.monotonic()
+        self._last_at, self._last_passed = 0.0, self.last_commit
+        self._ahead_s = 0.0
 
     @property
     def pending(self) -> int:
@@ -86,11 +88,25 @@ class Lead:
             rows = [trial for trial in self.trials.values() if not trial.status.is_terminal]
         return sorted(rows, key=lambda trial: trial.number)
 
+    def now(self) -> float:
+        """The time of an event that happens now: never before the last one's.
+
+        A clock that is set back while a study is led moves on from there: what trials take, and what is left of the time
+        budget, stays right, and the times of day are those of before until somebody else leads.
+        """
+        now, passed = self.clock.now() + self._ahead_s, self.clock.monotonic()
+        if now < self._last_at:
+            due = self._last_at + passed - self._last_passed
+            self._ahead_s += due - now
+            now = due
+        self._last_at, self._last_passed = now, passed
+        return now
+
     def emit(self, body: Body) -> Event:
         """Make an event happen: number it, fold it into every state that depends on it, and keep it for the commit."""
         with self.lock:
             fold = self.fold
-            event = Event(fold.seq + 1, self.clock.now(), body)
+            event = Event(fold.seq + 1, self.now(), body)
             number = event.trial
             was = now = None
             if number is not None and not isinstance(body, CheckpointFreed):  # may concern a trial that has ended
@@ -191,6 +207,11 @@ class Lead:
             self.last_commit = self.clock.monotonic()
             if self._after_commit is not None:
                 self._after_commit(Batch(events, touched))
+
+    def deafen(self) -> None:
+        """Searcher and scheduler hear of nothing more: one of them may be what raised."""
+        with self.lock:
+            self._searcher_reads = self._scheduler_reads = frozenset()
 
     def forget(self) -> None:
         """Drop what was not committed; the lead is of no further use."""

@@ -27,10 +27,12 @@ class Publisher:
 
     Args:
         assembly: Its sinks, its callback, its clock and the voice to the person at the terminal.
+        give_up: Whether somebody has lost patience with a store that is away: a second Ctrl-C.
     """
 
-    def __init__(self, assembly: Assembly) -> None:
+    def __init__(self, assembly: Assembly, give_up: Callable[[], bool]) -> None:
         self._a = assembly
+        self._give_up = give_up
         self._sinks = list(assembly.sinks)
         self._ended: list[Trial] = []
 
@@ -38,7 +40,7 @@ class Publisher:
         """Commit, waiting out a store that is away or full.
 
         Raises:
-            StoreBusy, StoreFull: It was away for longer than ``STORE_PATIENCE_S``.
+            StoreBusy, StoreFull: It was away for longer than ``STORE_PATIENCE_S``, or ``give_up`` said so.
         """
         seq = lead.fold.seq
         self.patiently(lead, lead.commit)
@@ -49,7 +51,7 @@ class Publisher:
         """Call the store until it answers; that it was away becomes an event.
 
         Raises:
-            StoreBusy, StoreFull: It was away for longer than ``STORE_PATIENCE_S``.
+            StoreBusy, StoreFull: It was away for longer than ``STORE_PATIENCE_S``, or ``give_up`` said so.
         """
         away_since: float | None = None
         delay_s = 0.05
@@ -63,7 +65,7 @@ class Publisher:
                     away_since = now
                     what = "is full" if isinstance(error, StoreFull) else "does not answer"
                     self._a.say(f"the store {what}; nothing is lost, trying on ({error})")
-                if now - away_since > STORE_PATIENCE_S:
+                if now - away_since > STORE_PATIENCE_S or self._give_up():
                     raise
                 Interrupts.pause(delay_s)
                 delay_s = min(_LONGEST_WAIT_S, delay_s * 2)
