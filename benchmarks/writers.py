@@ -89,6 +89,16 @@ def together(how: str, url: str, writers: int, trials: int) -> float:
         argv = [sys.executable, "-c", code]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         children.append(subprocess.Popen(argv, env=environment, text=True, **pipes))
+    try:
+        return writers * trials / _seconds(children)
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+
+
+def _seconds(children: list[subprocess.Popen[str]]) -> float:
+    """From the moment when all are ready until the last has ended."""
     for child in children:
         assert child.stdout is not None
         if child.stdout.readline() != "ready\n":
@@ -102,7 +112,7 @@ def together(how: str, url: str, writers: int, trials: int) -> float:
         said = child.communicate(timeout=WAIT_S)[1]
         if child.returncode != 0:
             raise RuntimeError(said[-2000:])
-    return writers * trials / (time.perf_counter() - began)
+    return time.perf_counter() - began
 
 
 def new_sqlite(folder: Path, count: list[int]) -> str:
