@@ -634,8 +634,9 @@ def test_command_executor_runs_functions_of_modules_in_processes(study, tmp_path
 
 
 def test_what_cannot_run_elsewhere_is_said(study):
-    with pytest.raises(ObjectiveError, match="jobs=1"):
-        study.run(lambda lr, depth: lr, num_trials=2, jobs=2)
+    lock = threading.Lock()
+    with pytest.raises(ObjectiveError, match="'lock'.*jobs=1"):
+        study.run(lambda lr, depth: lock and lr, num_trials=2, jobs=2)
     with pytest.raises(ObjectiveError, match="function"):
         study.run(3, num_trials=2)
     with pytest.raises(UnknownName, match="inline"):

@@ -71,7 +71,7 @@ class PoolExecutor(CommandExecutor):
         recycle_after: int | None = 100,
         recycle_growth_bytes: int | None = 1 << 30,
         grace_s: float = 10.0,
-        say: Callable[[str], None] = _log.info,
+        say: Callable[[str], None] = _log.warning,
     ) -> None:
         _check_number("residents", residents, at_least=1)
         for option, value in (("recycle_after", recycle_after), ("recycle_growth_bytes", recycle_growth_bytes)):
