@@ -18,6 +18,7 @@ _EXPORTS: dict[str, str] = {
     "load_study": "trialist.api:load_study",
     "list_studies": "trialist.api:list_studies",
     "delete_study": "trialist.api:delete_study",
+    "import_studies": "trialist.api:import_studies",
     "fsck": "trialist.api:fsck",
     "Study": "trialist.api:Study",
     "HyperParamSearch": "trialist.sweep:HyperParamSearch",

@@ -6,6 +6,7 @@ from trialist.api import (
     create_study,
     delete_study,
     fsck,
+    import_studies,
     list_studies,
     load_study,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "delete_study",
     "emit_progress",
     "fsck",
+    "import_studies",
     "list_studies",
     "load_study",
     "params",

@@ -28,6 +28,8 @@ ELSEWHERE = {
     "store.delete.study": "delete",
     "store.delete.piece": "delete",
     "store.command.sent": "send",
+    "store.import.piece": "import",
+    "store.import.publish": "import",
     "store.upgrade.partial": "upgrade",
     "store.upgrade.backed_up": "upgrade",
     "store.upgrade.migrated": "upgrade",

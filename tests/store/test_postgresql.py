@@ -18,7 +18,8 @@ from trialist.core.ports import TrialOrder
 from trialist.core.states import TrialStatus
 from trialist.store.checks import check_study
 from trialist.store.holders import holder
-from trialist.store.postgresql import PostgresBackend, public_url
+from trialist.store.locate import public_url
+from trialist.store.postgresql import PostgresBackend
 from trialist.store.sql import SqlStore
 from trialist.testing.event_script import EventScript, study_spec
 from trialist.testing.postgresql import PostgresServer

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from trialist.api.documents import strict, study_document, trial_document
+from trialist.api.moving import study_lines
 from trialist.api.study import Study
 from trialist.core.errors import UnknownName
 from trialist.core.events import TrialEnded
@@ -112,6 +113,10 @@ def _timeline(study: Study) -> Iterator[str]:
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
+def _study(study: Study) -> Iterator[str]:
+    yield from study_lines(study.store, [study.row])
+
+
 def _dumps(document: Any) -> str:
     try:
         return _encode(document)
@@ -126,8 +131,10 @@ FORMATS: dict[str, Callable[[Study], Iterator[str]]] = {
     "tsv": _tsv,
     "events": _events,
     "timeline": _timeline,
+    "study": _study,
 }
-"""Names of formats: ``csv``, ``jsonl`` and ``json`` hold trials, ``tsv`` ended trials in the order in which they ended."""
+"""Names of formats: ``csv``, ``jsonl`` and ``json`` hold trials, ``tsv`` ended trials in the order in which they ended,
+``study`` all of a study, for ``import_studies``."""
 
 
 class StoredTrials(Mapping[int, Trial]):

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from trialist.core.errors import ConfigError, ObjectiveError
+from trialist.store.files import data_dir
 
+ENV_ARTIFACTS = "TRIALIST_ARTIFACTS"
 _NAME_BYTES = 200
 
 
@@ -36,11 +38,17 @@ def check_name(name: object) -> str:
 def artifacts_root(store_url: str) -> Path:
     """Where the artifacts of a store's studies lie: beside the database and named after it, or in the temporary directory.
 
-    Databases in one directory never share it, so that what belongs to no study of a store belongs to nobody.
+    ``TRIALIST_ARTIFACTS`` names another place, for a store whose workers are on several machines: a directory of this store's
+    alone. Databases in one directory never share it, so that what belongs to no study of a store belongs to nobody.
     """
+    named = os.environ.get(ENV_ARTIFACTS, "")
+    if named:
+        return Path(named).expanduser().absolute()
     if store_url.startswith("sqlite:///"):
         database = Path(store_url.removeprefix("sqlite:///")).resolve()
         return database.with_name(f"{database.name}-artifacts")
+    if store_url.startswith("postgresql://"):
+        return data_dir() / "artifacts"  # studies of all servers: their ids tell them apart
     return Path(tempfile.gettempdir()) / f"trialist-artifacts-{os.getuid()}"  # no two users share it
 
 

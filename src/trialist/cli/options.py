@@ -17,7 +17,7 @@ from trialist.cli.output import plural
 from trialist.config import parse_value
 from trialist.core.errors import ConfigError, NotFound
 from trialist.core.ports import Store
-from trialist.store.locate import ENVIRONMENT, open_store, store_url
+from trialist.store.locate import ENVIRONMENT, open_store, public_url, store_url
 
 _FILE = "sqlite:///"
 
@@ -27,7 +27,7 @@ StoreOption = Annotated[
         "--store",
         metavar="URL",
         envvar="TRIALIST_STORE",
-        help="Where studies are kept: a file or a URL such as sqlite:///trials.db. Without it, your own store.",
+        help="Where studies are kept: a file, or a URL such as postgresql://host/db. Without it, your own store.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
@@ -93,8 +93,8 @@ def find_trial(study: Study, number: int) -> TrialHandle:
 
 
 def place(url: str) -> str:
-    """A store's URL as people know it: the path of a file."""
-    return url.removeprefix(_FILE)
+    """A store's URL as people know it: the path of a file, or a URL without its password."""
+    return public_url(url).removeprefix(_FILE)
 
 
 def nothing_yet(where: str | None) -> bool:

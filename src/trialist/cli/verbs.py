@@ -61,6 +61,7 @@ VERBS: dict[str, Verb] = {
         Verb("clone", "trialist.cli.clone:clone", "Start a trial like another one, with some params changed.", _TRIALS),
         Verb("enqueue", "trialist.cli.enqueue:enqueue", "Add a trial with params of your own.", _TRIALS),
         Verb("retry", "trialist.cli.retry:retry", "Try ended trials again, as new trials.", _TRIALS),
+        Verb("import", "trialist.cli.import_:import_", "Bring whole studies of a file into a store.", _CARE),
         Verb("delete", "trialist.cli.delete:delete", "Remove a study and its files.", _CARE),
         Verb("gc", "trialist.cli.gc:gc", "Remove files that no study needs any more.", _CARE),
         Verb("fsck", "trialist.cli.fsck:fsck", "Prove a store consistent.", _CARE),

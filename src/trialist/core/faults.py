@@ -50,6 +50,8 @@ POINTS: dict[str, str] = {
     "store.command.sent": "a command was put before the leader and committed",
     "store.delete.study": "a deleted study's row is gone, its other rows are not",
     "store.delete.piece": "after each piece of a deleted study's rows",
+    "store.import.piece": "after each piece of a study that is being imported, before its COMMIT",
+    "store.import.publish": "an imported study has its name, its transaction is not committed",
     "store.upgrade.partial": "a backup is written under its temporary name",
     "store.upgrade.backed_up": "the backup lies complete, nothing is migrated",
     "store.upgrade.migrated": "all migrations have run, their transaction is not committed",

@@ -73,6 +73,10 @@ class Batch:
             if isinstance(event.body, _IN_LINE):
                 self._line = [] if since is None else [(sid, since)]
 
+    def leave_the_line_alone(self) -> None:
+        """Nobody is to find the study there yet."""
+        self._line = None
+
     def _add_trials(self, commit: Commit) -> None:
         sid, sign = self._sid, sign_of(commit.study.spec)
         self._new = [

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
-from trialist.core.errors import UnknownName, UserError
+from trialist.core.errors import StoreError, UnknownName, UserError
 from trialist.core.ports import Store
 from trialist.registry import load, names
 from trialist.store.files import data_dir
@@ -17,6 +18,8 @@ from trialist.store.files import data_dir
 MEMORY = "memory"
 SUFFIXES = (".db", ".sqlite", ".sqlite3")
 ENVIRONMENT = "TRIALIST_STORE"
+_SECRETS = ("password", "sslpassword", "oauth_client_secret")
+"""Options of a PostgreSQL URL that are shown to nobody."""
 _ALIASES = {"postgres": "postgresql"}
 """Other spellings of a URL's scheme."""
 
@@ -83,3 +86,33 @@ def open_store(where: str | os.PathLike[str] | None = None, *, create: bool = Tr
     kind: Any = load("store", name)
     store: Store = kind(url) if create or name != "sqlite" else kind(url, create=False)
     return store
+
+
+def public_url(url: str) -> str:
+    """A store's URL in one spelling and without secrets, as it may be shown and written down; touches nothing.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    if scheme_of(url) != "postgresql":
+        return url
+    parts = split_url(url)
+    who, _, where = parts.netloc.rpartition("@")
+    user = who.partition(":")[0]
+    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in _SECRETS]
+    query = urlencode(kept, quote_via=quote, safe="")
+    return f"postgresql://{user}{'@' if user else ''}{where}{parts.path}" + (f"?{query}" if query else "")
+
+
+def split_url(url: str) -> SplitResult:
+    """The parts of a PostgreSQL URL.
+
+    Raises:
+        StoreError: It has none.
+    """
+    if "\0" in url:
+        raise StoreError("postgresql", "a URL cannot hold a NUL.")
+    try:
+        return urlsplit(f"postgresql://{url.partition('://')[2]}")
+    except ValueError as error:
+        raise StoreError("postgresql", f"this URL cannot be read: {error}.") from None

@@ -7,8 +7,7 @@ process has the password from where libpq looks for it (``PGPASSWORD``, ``~/.pgp
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, cast
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from typing import cast
 
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine import Dialect
@@ -25,11 +24,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8Dumper
 
 from trialist.store.backend import Connection, Cursor, Together
+from trialist.store.locate import public_url, split_url
 from trialist.store.postgresql_errors import problem_of
 from trialist.store.postgresql_session import BoundedConnection, Pipeline, PostgresCursor, Session
 
-SCHEME = "postgresql://"
-_SECRETS = ("password", "sslpassword", "oauth_client_secret")
 _SCHEMA_LOCK = 0x7472_6961_6C69_7374
 """The advisory lock of those who make or alter a schema: ``trialist`` in ASCII."""
 _IDLE_S = 10.0
@@ -134,30 +132,6 @@ class PostgresBackend:
         cast(Session, connection).abandon()
 
 
-def public_url(url: str) -> str:
-    """The URL in one spelling and without secrets; touches nothing.
-
-    Raises:
-        StoreError: It cannot be read.
-    """
-    parts = _split(url)
-    where = parts.netloc.rpartition("@")
-    user = where[0].partition(":")[0]
-    netloc = (f"{user}@" if user else "") + where[2]
-    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in _SECRETS]
-    query = urlencode(kept, quote_via=quote, safe="")
-    return f"{SCHEME}{netloc}{parts.path}" + (f"?{query}" if query else "")
-
-
-def _split(url: str) -> Any:
-    if "\0" in url:
-        raise StoreError("postgresql", "a URL cannot hold a NUL.")
-    try:
-        return urlsplit(f"{SCHEME}{url.partition('://')[2]}")
-    except ValueError as error:
-        raise StoreError("postgresql", f"this URL cannot be read: {error}.") from None
-
-
 def _conninfo(url: str, public: str, timeout_s: float) -> str:
     """What libpq connects with: the URL's own words, and ours where it has none.
 
@@ -175,9 +149,9 @@ def _conninfo(url: str, public: str, timeout_s: float) -> str:
         "tcp_user_timeout": str(max(1, int(timeout_s)) * 1000),
     }
     try:
-        given = conninfo_to_dict(f"{SCHEME}{url.partition('://')[2]}")
+        given = conninfo_to_dict(f"postgresql://{url.partition('://')[2]}")
     except psycopg.Error as error:
-        secret = _split(url).password or ""
+        secret = split_url(url).password or ""
         said = str(error).strip().partition("\n")[0]
         said = said.replace(secret, "…") if secret else said
         raise StoreError(

@@ -43,6 +43,7 @@ class Reading:
 
     def __init__(self, backend: Backend) -> None:
         self.url = backend.url
+        self._backend = backend
         self._connections = Connections(backend)
         self._sql = Statements(backend.dialect)
         self._sids: dict[str, int] = {}

@@ -26,11 +26,9 @@ from trialist.store.commits import Batch, rest_of
 from trialist.store.database import prepare
 from trialist.store.holders import LeaseState
 from trialist.store.locate import scheme_of
-from trialist.store.reading import Reading, check_text
+from trialist.store.reading import check_text
 from trialist.store.sqlite import SqliteBackend
-
-_PIECE = 5000
-"""Rows that are deleted in one transaction: some milliseconds."""
+from trialist.store.staging import Staging
 
 _TO_DO = (StudyStatus.QUEUED.value, StudyStatus.RUNNING.value)
 
@@ -66,7 +64,7 @@ def backend_of(url: str, *, create: bool = True, timeout_s: float = 30.0) -> Bac
     return backend
 
 
-class SqlStore(Reading):
+class SqlStore(Staging):
     """The ``Store`` port over SQL.
 
     Args:
@@ -84,7 +82,6 @@ class SqlStore(Reading):
         backend = backend_of(url, create=create, timeout_s=timeout_s)
         prepare(backend)
         super().__init__(backend)
-        self._backend = backend
         self._in_doubt: Lease | None = None
         """Of the last commit, where nobody could say what became of it."""
 
@@ -116,34 +113,7 @@ class SqlStore(Reading):
             self._run(cursor, statements.delete_study, sid_=sid)
         self._sids.pop(study_id, None)
         faults.point("store.delete.study")
-        self._clear_remains()
-
-    def _clear_remains(self) -> None:
-        """Remove the parts of deleted studies, in pieces, so that nobody waits long for the right to write.
-
-        Nobody sees them: their ``sid`` is no study's and never will be. What a crash leaves goes with the next delete.
-        """
-        sid = 0
-        while (found := self._next_deleted(sid)) is not None:
-            sid = found
-            for table in statements.REMAINS:
-                more = True
-                while more:
-                    with self._connections.write() as cursor:
-                        bound = self._run(cursor, statements.bound_of, table, sid=sid, skip=_PIECE).fetchone()
-                        more = bound is not None
-                        at = {"bound": bound[0]} if more else {}
-                        self._run(cursor, statements.delete_up_to, table, more, sid_=sid, **at)
-                    faults.point("store.delete.piece")
-
-    def _next_deleted(self, after: int) -> int | None:
-        """The next ``sid`` that has events and is no study's."""
-        with self._connections.read(snapshot=True) as cursor:
-            while (row := self._run(cursor, statements.next_with_events, sid=after).fetchone()) is not None:
-                after = row[0]
-                if self._run(cursor, statements.name_of, sid=after).fetchone() is None:
-                    return after
-        return None
+        self.clear_remains()
 
     # leading
 

@@ -155,6 +155,30 @@ def delete_study() -> Delete:
     return studies.delete().where(studies.c.sid == _b("sid_"))
 
 
+# --- studies on their way in -----------------------------------------------------------------------------------------
+
+STAGED = "\x01 on its way in "
+"""How their names begin: nobody can give such a one."""
+
+
+def staged() -> Select[Any]:
+    """Their leases."""
+    lease = (studies.c.sid, studies.c.epoch, studies.c.holder, studies.c.boot_until, studies.c.wall_until)
+    return select(*lease).where(studies.c.name >= _text(STAGED), studies.c.name < _text(STAGED + "~"))
+
+
+def publish() -> Update:
+    names = ("name", "folded", "status", "seq", "epoch", "state")
+    mine = studies.update().where(studies.c.sid == _b("sid_"))
+    return mine.values({name: _b(name) for name in names} | {"holder": None})
+
+
+def delete_staged() -> Delete:
+    """One that is still on its way."""
+    mine = and_(studies.c.sid == _b("sid_"), studies.c.epoch == _b("epoch_"))
+    return studies.delete().where(mine, studies.c.name >= _text(STAGED), studies.c.name < _text(STAGED + "~"))
+
+
 # --- what a deleted study leaves -------------------------------------------------------------------------------------
 
 REMAINS = {"specs": "sid", "trials": "number", "attempts": "trial", "reports": "trial", "commands": "id"} | {
