@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,9 +95,9 @@ def lead_study(store: Store, study: Study, space: SearchSpace, request: LeadRequ
         lease = _lease(store, study, request)
         try:
             faults.point("engine.leased")
-            for sink in request.sinks:
-                if isinstance(sink, Follower):
-                    catch_up(sink, store, study.id)  # what a crash kept from its file
+            request = request._replace(
+                sinks=[sink for sink in request.sinks if _is_caught_up(sink, store, study, request)]
+            )
             faults.point("engine.caught_up")
             engine = _engine(store, lease, space, request, clock)
             with leading_here(study.id, engine):
@@ -105,6 +106,23 @@ def lead_study(store: Store, study: Study, space: SearchSpace, request: LeadRequ
             _release(store, lease)
     finally:
         request.executor.close()
+
+
+def _is_caught_up(sink: Sink, store: Store, study: Study, request: LeadRequest) -> bool:
+    """Whether a sink can be used: what a crash kept from its file is written now. One that raises never fails a study."""
+    if not isinstance(sink, Follower):
+        return True
+    say = request.say or _log.warning
+    try:
+        catch_up(sink, store, study.id)
+    except StoreError:
+        raise  # the store's trouble, not the sink's
+    except Exception as error:  # noqa: BLE001  a sink can never fail a study
+        say(f"{type(sink).__name__} is switched off: {error}")
+        with suppress(Exception):
+            sink.close()
+        return False
+    return True
 
 
 def _release(store: Store, lease: Lease) -> None:
