@@ -252,7 +252,11 @@ def _executor(asked: str | None, found: _Described, recorded: Spec, jobs: int) -
         return recorded if DOOR in found.run else Spec(name="command")
     options = {FUNCTION: found.run[FUNCTION]}
     if asked is None:
-        return recorded if recorded.options.get(FUNCTION) == options[FUNCTION] else Spec(name=worker_executor(), options=options)
+        return (
+            recorded
+            if recorded.options.get(FUNCTION) == options[FUNCTION]
+            else Spec(name=worker_executor(), options=options)
+        )
     registry.load("executor", asked)
     if asked == "inline" and jobs > 1:
         raise ConfigError(f"'inline' runs one trial at a time, and jobs is {jobs}", path="executor")

@@ -27,7 +27,7 @@ from trialist.api.objectives import ready
 from trialist.api.steering import SystemClock
 from trialist.api.study import Study
 from trialist.core.errors import Conflict, LeaseLost, StoreError, StudyLed, TrialistError
-from trialist.core.events import LeaseLapsed, StudyClaimed, StudyStatusChanged, TrialEnded
+from trialist.core.events import CheckpointFreed, LeaseLapsed, Noted, StudyClaimed, StudyStatusChanged, TrialEnded
 from trialist.core.ports import Store
 from trialist.core.records import Failure, FailureReason, Lease, OutcomeKind, Trial
 from trialist.core.records import Study as StudyRow
@@ -42,6 +42,10 @@ MAX_CLAIMS = 3
 """After so many leaders in a row that died before anything came of it, the study itself is the likely cause."""
 LAST_WORDS_S = 30.0
 """How long a study may take to stop when its worker is gone."""
+_NOT_HERE = (
+    "trial {}'s checkpoint at step {} is not on the machine that leads now ({}): it starts again; give all workers one "
+    "TRIALIST_ARTIFACTS directory that each of them reaches"
+)
 _log = logging.getLogger("trialist")
 _clock = SystemClock()
 
@@ -140,6 +144,10 @@ class Leader:
         lead.emit(StudyClaimed(worker=self._name, epoch=lease.epoch))
         if row.status is not StudyStatus.RUNNING:
             lead.emit(StudyStatusChanged(was=row.status, status=StudyStatus.RUNNING))
+        for kept in self._store.checkpoints(row.id):
+            if kept.trial in lead.trials and not Path(kept.path).is_dir():
+                lead.emit(CheckpointFreed(trial=kept.trial, checkpoint=kept.id))
+                lead.emit(Noted(message=_NOT_HERE.format(kept.trial, kept.step, kept.path), level="warning"))
         lead.commit()
         return True
 

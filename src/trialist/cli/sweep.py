@@ -37,6 +37,9 @@ def sweep(
     no_execute: Annotated[
         bool, typer.Option("--no-execute", help="Only make the run directories and their configs.")
     ] = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Hand it to workers ('trialist worker') instead of running it here.")
+    ] = False,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print what would vary and how many runs; make nothing.")
     ] = False,
@@ -106,6 +109,7 @@ def sweep(
         param_variations=tuple(param_variations or ()),
         command=context.meta.get(COMMAND, ()),
         execute=not no_execute,
+        queue=queue,
         plan=plan,
         search=search,
         num_trials=num_trials,

@@ -37,6 +37,8 @@ class SweepOptions:
     timeout_s: float | None = None
     cold: bool = False
     """Start each run as a new process with its own imports."""
+    queue: bool = False
+    """Hand it to workers instead of leading it here."""
     plan: bool = False
     """Print what would be done, and do nothing."""
     resume: str | None = None
@@ -58,6 +60,12 @@ class SweepOptions:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ConfigError(f"{option(name)} must be above 0, not {value}.")
+        if self.queue and not self.execute:
+            raise ConfigError(
+                "--queue has workers execute the runs, and --no-execute has nobody do so: give one of them."
+            )
+        if self.resume is not None and self.queue:
+            raise ConfigError("a sweep that is there already is handed to workers with 'trialist queue NAME'.")
         if self.resume is not None:
             given = [option(name) for name in self._given() if name not in _WITH_RESUME]
             if given:

@@ -69,6 +69,8 @@ def last_interrupted(store_url: str | None, cwd: Path) -> Study:
             elsewhere.append(f"{study.name} (in {record.cwd})")
         elif leader is not None:
             led.append(f"{study.name} ({leader})")
+        elif study.row.in_line_since is not None:
+            led.append(f"{study.name} (waits for a worker)")
         else:
             return study
     hint = f" Still running: {', '.join(led[:3])}." if led else ""

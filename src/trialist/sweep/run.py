@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trialist.api.opening import create_study
+from trialist.api.study import Study
 from trialist.config import Document, load_yaml
 from trialist.core.errors import StudyExists, TrialistError
 from trialist.core.records import Budget, Spec
@@ -25,7 +26,7 @@ from trialist.sweep.options import SweepOptions, first_config
 from trialist.sweep.plan import Plan, make_plan
 from trialist.sweep.record import SweepRecord
 from trialist.sweep.resuming import resume
-from trialist.sweep.speaking import show_directories, show_end, show_plan
+from trialist.sweep.speaking import show_directories, show_end, show_plan, show_queued
 from trialist.sweep.unexecuted import depends_on_results, make_directories
 from trialist.telemetry.progress import Screen
 
@@ -67,6 +68,10 @@ def run_sweep(options: SweepOptions, screen: Screen) -> int:
         return 0
     if not options.quiet and not options.json:
         show_plan(prepared.plan, options, screen)
+    if options.queue:
+        study, _ = create(prepared, options)
+        show_queued(study.name, study.submit(), options, screen)
+        return 0
     return conclude(execute(prepared, options, screen), options, screen, cwd)
 
 
@@ -94,7 +99,8 @@ def prepare(options: SweepOptions, cwd: Path) -> Prepared:
     prepared = plan_of(options, cwd)
     if prepared.plan.execute:
         check_executable(prepared.plan, cwd)
-        check_resources(resources_of(options))
+        if not options.queue:  # a worker may have more than this machine
+            check_resources(resources_of(options))
     return prepared
 
 
@@ -114,6 +120,12 @@ def resources_of(options: SweepOptions) -> dict[str, float]:
 
 def execute(prepared: Prepared, options: SweepOptions, screen: Screen) -> Finished:
     """Create the study and lead it to its end."""
+    study, record = create(prepared, options)
+    return lead_sweep(study, record, options, screen, document=prepared.document)
+
+
+def create(prepared: Prepared, options: SweepOptions) -> tuple[Study, SweepRecord]:
+    """Create the study, its record and its leaderboard; nothing runs yet."""
     plan, document, cwd = prepared
     store = open_store(options.store)
     runs = cwd / RUNS
@@ -162,7 +174,7 @@ def execute(prepared: Prepared, options: SweepOptions, screen: Screen) -> Finish
                     resources=resources_of(options),
                 )
                 Leaderboard(record.paths, plan.metric).write(record.files.leaderboard)
-    return lead_sweep(study, record, options, screen, document=document)
+    return study, record
 
 
 def conclude(finished: Finished, options: SweepOptions, screen: Screen, cwd: Path) -> int:

@@ -44,6 +44,14 @@ def show_directories(plan: Plan, directories: Sequence[Path], options: SweepOpti
         print_text(screen, "\n".join([f"Made {what}, each with its config.yaml; nothing was executed.", *shown, *more]))
 
 
+def show_queued(name: str, message: str, options: SweepOptions, screen: Screen) -> None:
+    """That workers have it now."""
+    if options.json:
+        print_json(screen, {"study": name, "status": "queued", "message": message})
+    else:
+        print_text(screen, f"{message[:1].upper()}{message[1:]}.")
+
+
 def show_end(ended: Ended, options: SweepOptions, screen: Screen, cwd: Path) -> None:
     """How it ended, and what comes next."""
     own = options.store is not None and store_url(options.store) != default_url()
