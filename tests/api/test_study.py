@@ -20,6 +20,7 @@ from trialist.core.errors import (
     NotFound,
     ObjectiveError,
     SpaceError,
+    StoreBusy,
     StudyExists,
     StudyLed,
     StudyMismatch,
@@ -595,6 +596,16 @@ def test_an_inline_trial_stops_its_own_study(study):
 
     study.run(objective, num_trials=5)
     assert [trial.status for trial in study.trials()] == ["completed"] * 2
+
+
+def test_a_store_that_is_away_at_the_very_end_does_not_hide_how_the_run_ended(study, monkeypatch, caplog):
+    def away(lease):
+        raise StoreBusy("store", "busy")
+
+    monkeypatch.setattr(study.store, "release_lease", away)
+    study.run(distance, num_trials=2)
+    assert study.status == "completed"
+    assert "runs out in" in caplog.text
 
 
 def test_callbacks_may_stop_the_study(study):

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import pytest
 
+from trialist.api.steering import SystemClock
 from trialist.core.errors import ConfigError, LeaseLost, SpaceError, StoreBusy, StoreFull
-from trialist.core.events import AttemptStarted, TrialEnded
+from trialist.core.events import AttemptStarted, Noted, TrialEnded
 from trialist.core.records import CommandKind, Continue, OutcomeKind, Suggestion
 from trialist.core.states import StudyStatus, TrialStatus
+from trialist.engine.heartbeat import Heartbeat
+from trialist.engine.recover import take_up
 from trialist.schedule.fifo import FifoScheduler
 from trialist.store.checks import check_study
+from trialist.store.holders import holder
 from trialist.store.sql import SqlStore
 from trialist.testing.fakes import ScriptedExecutor, UniformSearcher
 
@@ -307,3 +312,49 @@ def test_a_clock_that_is_set_back_stretches_nothing(attacked):
     assert [trial.seconds for trial in attacked.trials] == [10.0] * 6
     times = [event.at for event in attacked.store.events(attacked.study_id, limit=10_000)]
     assert times[1:] == sorted(times[1:])
+
+
+class Beating:
+    """The store of a heartbeat: counts how often the lease is renewed."""
+
+    def __init__(self):
+        self.renewed = threading.Semaphore(0)
+
+    def renew_lease(self, lease):
+        self.renewed.release()
+
+
+@pytest.fixture
+def lead(bench):
+    bench.create(num_trials=1)
+    lease = bench.store.take_lease(bench.study_id, holder(), 0.3)
+    return take_up(
+        store=bench.store, lease=lease, study=bench.study, searcher=None, scheduler=None, clock=SystemClock()
+    )
+
+
+def test_the_lease_is_kept_while_a_sink_holds_up_the_engines_commit(lead):
+    store = Beating()
+    with lead.lock, Heartbeat(store, lead.lease, lead, on_lost=lambda: None):
+        lead.emit(Noted(message="waits for its commit"))
+        for _ in range(6):
+            assert store.renewed.acquire(timeout=30)
+        assert lead.pending == 1
+
+
+def test_the_lease_is_kept_where_a_commit_meets_a_defect(lead, monkeypatch, caplog):
+    store, tried = Beating(), threading.Semaphore(0)
+
+    def defect():
+        tried.release()
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(lead, "commit", defect)
+    with Heartbeat(store, lead.lease, lead, on_lost=lambda: None):
+        lead.emit(Noted(message="waits for its commit"))
+        for _ in range(3):
+            assert tried.acquire(timeout=30)
+        while store.renewed.acquire(blocking=False):
+            pass
+        assert store.renewed.acquire(timeout=30)
+    assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == ["a defect"]

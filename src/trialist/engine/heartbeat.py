@@ -65,6 +65,7 @@ class Heartbeat:
     def _run(self) -> None:
         clock = self._lead.clock
         every_s = self._lease.ttl_s / 3
+        told = ""
         due = clock.monotonic()  # at once: what went before may have taken a while
         while not self._stop.wait(min(VISIBLE_AFTER_S, every_s)):
             try:
@@ -79,6 +80,10 @@ class Heartbeat:
             except StoreError as error:
                 # The loop meets the same error at its own commit and says so there; the lease is tried again.
                 _log.debug("heartbeat of study %s: %s", self._lease.study_id, error)
+            except Exception as error:  # noqa: BLE001  a defect, which the loop meets at its own commit: the lease goes on
+                if str(error) != told:
+                    told = str(error)
+                    _log.warning("heartbeat of study %s: %s: %s", self._lease.study_id, type(error).__name__, error)
 
     def _renew(self) -> None:
         clock = self._lead.clock
@@ -95,5 +100,11 @@ class Heartbeat:
 
     def _commit_waiting(self) -> None:
         lead = self._lead
-        if lead.pending and lead.clock.monotonic() - lead.last_commit >= VISIBLE_AFTER_S:
-            lead.commit()
+        if not lead.pending or lead.clock.monotonic() - lead.last_commit < VISIBLE_AFTER_S:
+            return
+        # The engine may be in a commit of its own, held up by a slow sink; the lease must not wait for that.
+        if lead.lock.acquire(blocking=False):
+            try:
+                lead.commit()
+            finally:
+                lead.lock.release()
