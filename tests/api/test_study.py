@@ -646,7 +646,7 @@ def test_command_executor_runs_functions_of_modules_in_processes(study, tmp_path
 
 def test_what_cannot_run_elsewhere_is_said(study):
     lock = threading.Lock()
-    with pytest.raises(ObjectiveError, match="'lock'.*jobs=1"):
+    with pytest.raises(ObjectiveError, match=r"'lock'.*jobs=1"):
         study.run(lambda lr, depth: lock and lr, num_trials=2, jobs=2)
     with pytest.raises(ObjectiveError, match="function"):
         study.run(3, num_trials=2)
