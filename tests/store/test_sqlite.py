@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager
 import pytest
 
 from trialist.core.errors import InternalError, NotFound, SchemaMismatch, StoreBusy, StoreError, StoreFull
-from trialist.store import sql as sql_module
 from trialist.store import sqlite as sqlite_module
+from trialist.store import staging
 from trialist.store.checks import check_file, check_study
 from trialist.store.files import network_filesystem
 from trialist.store.schema import METADATA
@@ -373,7 +373,7 @@ def parts(store):
 
 
 def test_a_deleted_study_leaves_no_rows_in_whatever_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(sql_module, "_PIECE", 2)
+    monkeypatch.setattr(staging, "_PIECE", 2)
     with opened(tmp_path / "a.db") as store:
         empty = parts(store)
         told = tell(store)

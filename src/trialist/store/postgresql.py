@@ -12,20 +12,10 @@ from typing import cast
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine import Dialect
 
-from trialist.core.errors import MissingExtra, StoreError, TrialistError
-
-try:
-    import psycopg
-except ModuleNotFoundError:
-    raise  # the registry names the pip line
-except ImportError as error:  # psycopg is there, and neither its binary part nor a libpq is
-    raise MissingExtra("a store on PostgreSQL", "postgres", "psycopg_binary") from error
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.types.numeric import Int8Dumper
-
+from trialist.core.errors import StoreError, TrialistError
 from trialist.store.backend import Connection, Cursor, Together
 from trialist.store.locate import public_url, split_url
-from trialist.store.postgresql_errors import problem_of
+from trialist.store.postgresql_errors import Int8Dumper, problem_of, psycopg
 from trialist.store.postgresql_session import BoundedConnection, Pipeline, PostgresCursor, Session
 
 _SCHEMA_LOCK = 0x7472_6961_6C69_7374
@@ -149,7 +139,7 @@ def _conninfo(url: str, public: str, timeout_s: float) -> str:
         "tcp_user_timeout": str(max(1, int(timeout_s)) * 1000),
     }
     try:
-        given = conninfo_to_dict(f"postgresql://{url.partition('://')[2]}")
+        given = psycopg.conninfo.conninfo_to_dict(f"postgresql://{url.partition('://')[2]}")
     except psycopg.Error as error:
         secret = split_url(url).password or ""
         said = str(error).strip().partition("\n")[0]
@@ -157,4 +147,4 @@ def _conninfo(url: str, public: str, timeout_s: float) -> str:
         raise StoreError(
             public, f"this URL cannot be read: {said}. See postgresql://user@host:port/database."
         ) from None
-    return make_conninfo("", **{**ours, **given})
+    return psycopg.conninfo.make_conninfo("", **{**ours, **given})

@@ -14,12 +14,9 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-import psycopg
-from psycopg import pq
-
 from trialist.store.backend import Check, CommitInDoubt
 from trialist.store.compiling import Sql
-from trialist.store.postgresql_errors import is_away, problem_of
+from trialist.store.postgresql_errors import is_away, problem_of, psycopg
 
 _AGAIN_S = 0.05
 Work = Callable[[psycopg.Connection[Any]], None]
@@ -308,7 +305,7 @@ class Pipeline:
                 raise
             failed = error
         for statement, cursor in zip(statements, cursors, strict=False):
-            if cursor.pgresult is None or cursor.pgresult.status != pq.ExecStatus.COMMAND_OK:
+            if cursor.pgresult is None or cursor.pgresult.status != psycopg.pq.ExecStatus.COMMAND_OK:
                 break  # it failed, or one before it did
             if statement.check is not None:
                 statement.check(cursor.rowcount)
