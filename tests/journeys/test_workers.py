@@ -22,10 +22,12 @@ import pytest
 
 import trialist
 from trialist.api import Study
+from trialist.core.errors import StoreBusy
 from trialist.core.events import AttemptStarted, Checkpointed, StudyClaimed, StudyStatusChanged, TrialEnded
 from trialist.core.ports import Store
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.store.locate import open_store
+from trialist.store.sql import SqlStore
 from trialist.testing.processes import marked_processes
 
 WITHIN_S = 120.0
@@ -233,6 +235,22 @@ def leads(url: str, worker: Worker) -> list[str]:
     return [name for name, holder in holders.items() if holder is not None and holder.pid in pids]
 
 
+def freeze(worker: Worker, url: str) -> None:
+    """As if its machine were frozen; not while it holds the lock of a file that others use on this machine."""
+    while True:
+        worker.signal_all(signal.SIGSTOP)
+        if not url.startswith("sqlite"):
+            return
+        store = SqlStore(url, timeout_s=0.5)
+        try:
+            store.remove_worker("nobody")
+            return
+        except StoreBusy:
+            worker.signal_all(signal.SIGCONT)
+        finally:
+            store.close()
+
+
 def steps(one: Study) -> int:
     return len(list(one.events(kinds=[Checkpointed])))
 
@@ -305,7 +323,7 @@ def test_four_workers_over_twelve_studies_one_unplugged_and_one_frozen(url, here
         wait_for(lambda worker=worker: bool(mid_trial(worker)), lambda worker=worker: worker.said)
     unplugged.signal_all(signal.SIGKILL)
     (taken,) = leads(url, frozen)
-    frozen.signal_all(signal.SIGSTOP)
+    freeze(frozen, url)
     gate(here, 5)
     claims = len(list(trialist.load_study(taken, store=at(url)).events(kinds=[StudyClaimed])))
 
@@ -468,3 +486,23 @@ def test_a_store_in_memory_is_refused(here, work):
     worker = work(store="memory")
     assert worker.end(None) == 2
     assert "a store in memory is its own process's alone" in worker.said
+
+
+def test_a_leader_that_does_not_answer_keeps_no_worker_from_leaving(tmp_path, here, work):
+    url = f"sqlite:///{tmp_path}/studies.db"
+    gate(here, 2)
+    one = study(url, "one")
+    one.submit("objectives.py:train", num_trials=2)
+    worker = work("--grace-s", "0.1", store=url)
+    wait_for(lambda: steps(one) == 2, lambda: worker.said)
+    for pid, line in marked_processes(worker.mark):
+        if "trialist.api.working" in line:
+            os.kill(pid, signal.SIGSTOP)
+    worker.process.send_signal(signal.SIGTERM)
+    worker.until("ends the running trials")
+    for number in (signal.SIGTERM, signal.SIGTERM):
+        worker.process.send_signal(number)
+        time.sleep(0.1)  # two signals of one kind that come at once are one
+    assert worker.end(None) == 130
+    assert one.status is StudyStatus.RUNNING  # and in the line: its leader is dead
+    assert [row.name for row in one.store.claimable().studies] == ["one"]

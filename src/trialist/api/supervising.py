@@ -36,6 +36,8 @@ LOOK_FIRST_S, LOOK_LAST_S = 0.1, 1.0
 """How often the line is looked at: soon after something happened, and when nothing has for a while."""
 KILL_AFTER_S = 45.0
 """A leader that was told to stop now and has not by then is ended."""
+_LEAVES_WITHIN_S = 5.0
+"""So long may a process that leads nothing take to end."""
 _BAD_STARTS = 3
 _FILE = "sqlite:///"
 
@@ -112,13 +114,13 @@ class Supervisor:
         self._store: Store | None = None if self._is_missing() else open_store(self.url, create=False)
         self._worker: Worker | None = None
         self._children: list[_Child] = []
+        self._dismissed: list[_Child] = []
         self._selector = selectors.DefaultSelector()
         self._woken, self._waker = os.pipe()
         for end in (self._woken, self._waker):
             os.set_blocking(end, False)
         self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._interrupts = 0
-        self._heeded = 0
         self._drain_deadline: float | None = None
         self._kill_deadline: float | None = None
         self._look_due, self._look_every_s, self._beat_due = 0.0, LOOK_FIRST_S, 0.0
@@ -235,7 +237,6 @@ class Supervisor:
         now, limits = time.monotonic(), self._limits
         over = limits.drain_after_s is not None and now - started >= limits.drain_after_s
         if (self._interrupts or over) and not self._is_leaving:
-            self._heeded = self._interrupts and 1
             self._drain_deadline = now + limits.grace_s
             self._beat_due = 0.0
             self._drain()
@@ -261,7 +262,7 @@ class Supervisor:
 
     def _signal(self, number: signal.Signals) -> None:
         for child in self._children:
-            if child.study is not None:
+            if child.study is not None or number is signal.SIGKILL:
                 child.process.send_signal(number)
 
     def _is_done(self) -> bool:
@@ -272,11 +273,11 @@ class Supervisor:
 
     def _leave(self) -> None:
         """Nobody is left behind, whatever made us leave: leaders whose line is closed stop by themselves."""
-        for child in list(self._children):
-            child.line.close()
         for child in self._children:
+            child.line.close()
+        for child in (*self._children, *self._dismissed):
             try:
-                child.process.wait(KILL_AFTER_S)
+                child.process.wait(_LEAVES_WITHIN_S if child.study is None else KILL_AFTER_S)
             except subprocess.TimeoutExpired:
                 child.process.kill()
                 child.process.wait()
@@ -330,11 +331,11 @@ class Supervisor:
         )
 
     def _dismiss(self, child: _Child) -> None:
-        """A process that is not needed any more."""
+        """A process that is not needed any more: it ends when its line does, and is waited for at the end."""
         self._selector.unregister(child.line)
         child.line.close()
         self._children.remove(child)
-        child.process.wait()
+        self._dismissed.append(child)
 
     def _look(self) -> None:
         """Have the waiting process claim a study, where one fits."""
