@@ -81,7 +81,7 @@ def test_every_option_of_the_door_can_be_typed(asked) -> None:
     typed = asked(
         "--config c --run-prefix r --param-variations a=1 --no-execute --search s --num-trials 1 --jobs 2 --metric m "
         "--mode max --scheduler f --gpus-per-run 1 --seed 3 --timeout-s 4 --plan --resume n --quiet --json --retries 5 "
-        "--max-failures 6 --cold --store s.db -- c"
+        "--max-failures 6 --cold --queue --store s.db -- c"
     )
     untouched = [
         name for name in SweepOptions.__dataclass_fields__ if getattr(typed, name) == getattr(SweepOptions(), name)

@@ -30,6 +30,8 @@ from trialist.store.locate import open_store
 from trialist.store.sql import SqlStore
 from trialist.testing.processes import marked_processes
 
+pytestmark = pytest.mark.slow
+
 WITHIN_S = 120.0
 """Far more than anything here takes: on a busy machine."""
 
@@ -306,7 +308,6 @@ def cli(*arguments: str) -> str:
 # --- who dies, freezes or leaves --------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_four_workers_over_twelve_studies_one_unplugged_and_one_frozen(url, here, work):
     """Each study completes once and as if nobody had disturbed it; the frozen worker finds its study lost."""
     gate(here, 2)
