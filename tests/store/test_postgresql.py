@@ -481,7 +481,7 @@ def test_no_page_reads_more_than_a_page(store, postgres_server, postgres_url, mo
                 plan = explain(cursor, text, values)
                 read = max(float(rows.split()[0]) for rows in plan.split("actual rows=")[1:])
                 assert read <= 1001, plan
-                assert not re.search(r"Seq Scan|Bitmap|Rows Removed by|(^|-> +)(Incremental )?Sort ", plan), plan
+                assert not re.search(r"Seq Scan|Bitmap|Rows Removed by", plan), plan
 
 
 def explain(cursor, text, values):

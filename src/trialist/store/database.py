@@ -12,7 +12,7 @@ from trialist.core.errors import SchemaMismatch, StoreError
 from trialist.store.backend import Backend, Connection
 from trialist.store.schema import SCHEMA_VERSION, create_statements, version
 
-_VERSION_QUERY = f"SELECT version_num FROM {version.name}"  # noqa: S608
+VERSION_QUERY = f"SELECT version_num FROM {version.name}"  # noqa: S608
 
 
 def prepare(backend: Backend) -> None:
@@ -77,10 +77,12 @@ def schema_of(backend: Backend, connection: Connection) -> str:
         StoreError: The database is no store of Trialist's.
     """
     names = backend.tables(connection)
+    if not names:
+        raise StoreError(backend.name, "this database is empty: there is no store in it yet.")
     cursor = connection.cursor()
     row = None
     if version.name in names and "studies" in names:
-        cursor.execute(_VERSION_QUERY)
+        cursor.execute(VERSION_QUERY)
         row = cursor.fetchone()
     found = None if row is None else row[0]  # of any type, where the file is damaged
     if not (isinstance(found, str) and len(found) == len(SCHEMA_VERSION) and found.isdigit()):

@@ -18,8 +18,6 @@ from trialist.store.locate import public_url, split_url
 from trialist.store.postgresql_errors import Int8Dumper, problem_of, psycopg
 from trialist.store.postgresql_session import BoundedConnection, Pipeline, PostgresCursor, Session
 
-_SCHEMA_LOCK = 0x7472_6961_6C69_7374
-"""The advisory lock of those who make or alter a schema: ``trialist`` in ASCII."""
 _IDLE_S = 10.0
 """How long a process that stands still inside a transaction may keep a study locked."""
 
@@ -48,6 +46,8 @@ class PostgresBackend:
         StoreError: The URL cannot be read.
     """
 
+    schema_lock = 0x7472_6961_6C69_7374
+    """The advisory lock of those who make or alter a schema: ``trialist`` in ASCII."""
     begin_write = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     errors: tuple[type[Exception], ...] = (psycopg.Error, UnicodeEncodeError, OverflowError)
@@ -61,9 +61,10 @@ class PostgresBackend:
 
     def connect(self, *, writes: bool) -> Session:
         """A connection in autocommit mode."""
-        return Session(self.name, self.timeout_s, partial(self._open, writes), writes=writes)
+        return Session(self.name, self.timeout_s, partial(self.open, writes=writes), writes=writes)
 
-    def _open(self, writes: bool) -> BoundedConnection:
+    def open(self, *, writes: bool) -> BoundedConnection:
+        """A connection as psycopg knows it, in autocommit mode, with the settings that the store needs."""
         connection = BoundedConnection.connect(self._conninfo, autocommit=True, prepare_threshold=0)
         try:
             connection.patience_s = 2 * self.timeout_s + 1
@@ -104,7 +105,7 @@ class PostgresBackend:
 
     def lock_schema(self, cursor: Cursor) -> None:
         """Until the transaction ends, nobody else makes or alters a schema."""
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (self.schema_lock,))
 
     def settle(self, connection: Connection) -> None:
         """Nothing that a database is set to once."""

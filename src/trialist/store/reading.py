@@ -96,12 +96,8 @@ class Reading:
     def find_study(self, name_or_id: str) -> Study | None:
         if not is_text(name_or_id):
             return None
-        with self._connections.read() as cursor:
-            for column in ("name", "id"):
-                row = self._run(cursor, statements.study_by, column, key=name_or_id).fetchone()
-                if row is not None:
-                    return self._decoded(rows.read_study, [row])[0]
-        return None
+        found = self._rows(statements.study_by_either, key=name_or_id)
+        return self._decoded(rows.read_study, [found[0][:-1]])[0] if found else None
 
     def list_studies(
         self, *, status: StudyStatus | None = None, search: str = "", limit: int = 100, cursor: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Index, Select, and_, bindparam, literal_column, select, tuple_
+from sqlalchemy import Index, Select, and_, bindparam, literal_column, select, tuple_, union_all
 from sqlalchemy.sql import Delete, Insert, Update
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -73,6 +73,18 @@ def study_by(column: str) -> Select[Any]:
     """By ``name`` or ``id``."""
     joined = studies.join(specs, specs.c.sid == studies.c.sid)
     return select(*_STUDY).select_from(joined).where(studies.c[column] == _b("key"))
+
+
+def study_by_either() -> Any:
+    """By ``name``, or else by ``id``, in one question."""
+    joined = studies.join(specs, specs.c.sid == studies.c.sid)
+    arms = [
+        select(*_STUDY, literal_column(str(place)).label("place"))
+        .select_from(joined)
+        .where(studies.c[name] == _b("key"))
+        for place, name in enumerate(("name", "id"))
+    ]
+    return union_all(*arms).order_by("place").limit(1)
 
 
 def sid_of() -> Select[Any]:

@@ -1,4 +1,4 @@
-"""Upgrading a database to the present schema: backup first, then all steps in one transaction.
+"""Upgrading a database to the present schema: backup first where it is a file, then all steps in one transaction.
 
 A kill at any instant leaves the old schema or the new one. Imported by nothing but the command that upgrades, so that
 Alembic is loaded for nothing else.
@@ -19,14 +19,17 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from trialist.core import faults
 from trialist.core.errors import StoreError
 from trialist.store import rows
-from trialist.store.database import check_version, schema_of
+from trialist.store.backend import Backend
+from trialist.store.database import VERSION_QUERY, check_version, schema_of
 from trialist.store.holders import LeaseState
+from trialist.store.locate import scheme_of
 from trialist.store.schema import SCHEMA_VERSION
+from trialist.store.sql import backend_of
 from trialist.store.sqlite import SqliteBackend
 
 SCRIPTS = Path(__file__).with_name("migrations")
@@ -38,18 +41,21 @@ class Upgraded(NamedTuple):
     was: str
     now: str
     backup: Path | None
-    """``None``: there was nothing to do."""
+    """``None``: there was nothing to do, or it is a database on a server, which has ways of its own (``pg_dump``)."""
 
 
 def upgrade(url: str, *, timeout_s: float = 30.0) -> Upgraded:
     """Bring a database to the present schema; does nothing to one that is there already.
 
-    The backup lies beside the file, complete and synced before anything is altered.
+    The backup of a file lies beside it, complete and synced before anything is altered. A database on a server is not
+    copied: that is for whoever runs the server.
 
     Raises:
-        StoreError: It is no store, a study in it is being led, or the file cannot be used; nothing was altered.
+        StoreError: It is no store, a study in it is being led, or it cannot be used; nothing was altered.
         SchemaMismatch: A newer Trialist made it.
     """
+    if scheme_of(url) == "postgresql":
+        return _upgrade_server(url, timeout_s)
     backend = SqliteBackend(url, create=False, timeout_s=timeout_s)
     try:
         with closing(backend.connect(writes=True)) as raw:
@@ -71,6 +77,45 @@ def upgrade(url: str, *, timeout_s: float = 30.0) -> Upgraded:
         raise backend.translate(error) from error
 
 
+def _upgrade_server(url: str, timeout_s: float) -> Upgraded:
+    backend: Any = backend_of(url, timeout_s=timeout_s)
+    try:
+        with closing(backend.connect(writes=True)) as session:
+            was = schema_of(backend, session)
+            if was >= SCHEMA_VERSION:
+                check_version(backend, session)
+                return Upgraded(was, was, None)
+        with _server(backend) as connection:
+            # Another process may have been here since we looked; it holds this lock for as long as its transaction lasts.
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({backend.schema_lock})")
+            now = connection.exec_driver_sql(VERSION_QUERY).scalar_one()
+            if now < SCHEMA_VERSION:
+                connection.exec_driver_sql("LOCK TABLE studies IN ACCESS EXCLUSIVE MODE")
+                _refuse_led(backend, connection)
+                run_scripts(connection)
+                faults.point("store.upgrade.migrated")
+        return Upgraded(now, SCHEMA_VERSION, None)
+    except DBAPIError as error:
+        raise backend.translate(error.orig if isinstance(error.orig, Exception) else error) from error
+    except backend.errors as error:
+        raise backend.translate(error) from error
+
+
+@contextmanager
+def _server(backend: Any) -> Iterator[Connection]:
+    """One transaction on a server, however long it takes; rolled back when anything is raised inside."""
+
+    def connect() -> Any:
+        raw = backend.open(writes=True)
+        raw.execute("SET idle_in_transaction_session_timeout = 0")
+        raw.autocommit = False
+        return raw
+
+    engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
+    with engine.begin() as connection:
+        yield connection
+
+
 @contextmanager
 def _alone(raw: Any) -> Iterator[Connection]:
     """One transaction during which nobody else writes."""
@@ -81,7 +126,7 @@ def _alone(raw: Any) -> Iterator[Connection]:
         connection.commit()
 
 
-def _refuse_led(backend: SqliteBackend, connection: Connection) -> None:
+def _refuse_led(backend: Backend, connection: Connection) -> None:
     """An engine that runs on the old schema would fail in the middle of its study."""
     found = connection.exec_driver_sql("SELECT name, epoch, holder, boot_until, wall_until FROM studies")
     for name, epoch, holder, boot_until, wall_until in found:
