@@ -68,7 +68,6 @@ def upgrade(url: str, *, timeout_s: float = 30.0) -> Upgraded:
                 backup = back_up(backend, was)
                 faults.point("store.upgrade.backed_up")
                 run_scripts(connection)
-                faults.point("store.upgrade.migrated")
             backend.settle(raw)
             return Upgraded(was, SCHEMA_VERSION, backup)
     except DBAPIError as error:
@@ -93,7 +92,6 @@ def _upgrade_server(url: str, timeout_s: float) -> Upgraded:
                 connection.exec_driver_sql("LOCK TABLE studies IN ACCESS EXCLUSIVE MODE")
                 _refuse_led(backend, connection)
                 run_scripts(connection)
-                faults.point("store.upgrade.migrated")
         return Upgraded(now, SCHEMA_VERSION, None)
     except DBAPIError as error:
         raise backend.translate(error.orig if isinstance(error.orig, Exception) else error) from error
@@ -148,6 +146,7 @@ def run_scripts(connection: Connection) -> None:
     with EnvironmentContext(config, scripts, fn=due) as environment:
         environment.configure(connection=connection, render_as_batch=True)
         environment.run_migrations()
+    faults.point("store.upgrade.migrated")
 
 
 def back_up(backend: SqliteBackend, was: str) -> Path:
