@@ -4,6 +4,9 @@ import contextlib
 import itertools
 import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -294,6 +297,35 @@ def test_a_stale_leader_writes_nothing(store, postgres_url):
         with pytest.raises(LeaseLost):
             store.commit(stale, told.script.commit())
         assert [event.seq for event in other.events(told.id)] == [1]
+
+
+HELD = """
+import os, signal, sys
+from trialist.store.sql import SqlStore
+store = SqlStore(sys.argv[1])
+with store._connections.write() as cursor:
+    cursor.execute("UPDATE studies SET seq = seq")
+    if os.fork() == 0:
+        sys.stdin.read()  # as long as the test wants
+        os._exit(0)
+    print("forked", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_leaders_death_is_noticed_though_its_children_live(store, postgres_url):
+    """A child that kept its parent's socket open would keep the parent's locks."""
+    told = tell(store)
+    dead = subprocess.Popen(
+        [sys.executable, "-c", HELD, postgres_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert dead.stdout.readline() == "forked\n"
+        assert dead.wait() == -signal.SIGKILL
+        with closing(SqlStore(postgres_url, timeout_s=4)) as other:  # less than a silent session is left its locks
+            assert other.take_lease(told.id, holder(), 3600).epoch == 1
+    finally:
+        dead.communicate()
 
 
 # opening

@@ -1,4 +1,4 @@
-"""Real processes over one file: killed, stopped, racing, forked."""
+"""Real processes over one database: killed, stopped, racing, forked."""
 
 import os
 import random
@@ -86,14 +86,19 @@ for line in sys.stdin:
 
 
 @contextmanager
-def child(code, path, name="study"):
-    command = [sys.executable, "-c", BEGIN + code, f"sqlite:///{path}", name]
+def child(code, url, name="study"):
+    command = [sys.executable, "-c", BEGIN + code, url, name]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
         process.kill()
         process.communicate()
+
+
+def check_sound(url):
+    if url.startswith("sqlite:///"):
+        assert check_file(url) == []
 
 
 def ask(process, line):
@@ -103,17 +108,16 @@ def ask(process, line):
 
 
 @pytest.mark.slow
-def test_kills_lose_nothing_that_was_acknowledged(tmp_path):
-    path = tmp_path / "a.db"
+def test_kills_lose_nothing_that_was_acknowledged(any_url):
     acknowledged: set[int] = set()
     rng = random.Random(1)
     for _ in range(5):
-        with child(KILLED, path) as process:
+        with child(KILLED, any_url) as process:
             for _ in range(rng.randrange(1, 60)):
                 acknowledged.add(int(process.stdout.readline()))
             process.kill()
             acknowledged.update(int(line) for line in process.stdout.read().split("\n")[:-1])
-    store = SqlStore(f"sqlite:///{path}")
+    store = SqlStore(any_url)
     study = store.find_study("study")
     assert list(check_study(store, study.id)) == []
     trials = list(store.iter_trials(study.id))
@@ -121,17 +125,16 @@ def test_kills_lose_nothing_that_was_acknowledged(tmp_path):
     assert acknowledged <= {trial.number for trial in trials if trial.status.is_terminal}
     assert len([trial for trial in trials if not trial.status.is_terminal]) <= 1
     store.close()
-    assert check_file(f"sqlite:///{path}") == []
+    check_sound(any_url)
 
 
 @pytest.mark.slow
-def test_four_processes_write_one_file_without_errors(tmp_path):
-    path = tmp_path / "a.db"
+def test_four_processes_write_one_database_without_errors(any_url):
     names = [f"study {number}" for number in range(4)]
     code = BEGIN + WRITER
-    writers = [subprocess.Popen([sys.executable, "-c", code, f"sqlite:///{path}", name]) for name in names]
+    writers = [subprocess.Popen([sys.executable, "-c", code, any_url, name]) for name in names]
     assert [writer.wait(120) for writer in writers] == [0, 0, 0, 0]
-    store = SqlStore(f"sqlite:///{path}")
+    store = SqlStore(any_url)
     for name in names:
         study = store.find_study(name)
         assert (study.num_trials, study.best_number) == (60, 0)
@@ -139,9 +142,8 @@ def test_four_processes_write_one_file_without_errors(tmp_path):
     store.close()
 
 
-def test_of_two_processes_one_leads(tmp_path):
-    path = tmp_path / "a.db"
-    with child(TOLD, path) as one, child(TOLD, path) as two:
+def test_of_two_processes_one_leads(any_url):
+    with child(TOLD, any_url) as one, child(TOLD, any_url) as two:
         assert ask(one, "take 3600") == "took 1"
         assert ask(one, "release") == "released"
         for epoch in range(2, 22):
@@ -155,9 +157,8 @@ def test_of_two_processes_one_leads(tmp_path):
             assert ask(winner, "release") == "released"
 
 
-def test_a_dead_leader_leads_nothing_and_a_stopped_one_until_it_runs_out(tmp_path):
-    path = tmp_path / "a.db"
-    with child(TOLD, path) as one, child(TOLD, path) as two:
+def test_a_dead_leader_leads_nothing_and_a_stopped_one_until_it_runs_out(any_url):
+    with child(TOLD, any_url) as one, child(TOLD, any_url) as two:
         assert ask(one, "take 3600") == "took 1"
         one.send_signal(signal.SIGSTOP)
         assert ask(two, "take 3600") == "StudyLed"
@@ -174,14 +175,14 @@ def test_a_dead_leader_leads_nothing_and_a_stopped_one_until_it_runs_out(tmp_pat
         two.wait()
         assert ask(one, "take 3600") == "took 4"
         assert ask(one, "run") == "ran 2"
-    store = SqlStore(f"sqlite:///{path}")
+    store = SqlStore(any_url)
     assert list(check_study(store, store.find_study("study").id)) == []
     store.close()
 
 
 def test_processes_that_open_a_new_file_together_make_it_once(tmp_path):
     with ExitStack() as stack:
-        openers = [stack.enter_context(child(OPENER, tmp_path / "first.db")) for _ in range(4)]
+        openers = [stack.enter_context(child(OPENER, f"sqlite:///{tmp_path}/first.db")) for _ in range(4)]
         assert [opener.stdout.readline() for opener in openers] == ["ready\n"] * 4
         for number in range(8):
             url = f"sqlite:///{tmp_path}/{number}.db"
@@ -208,8 +209,8 @@ def in_fork(work):
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "in a transaction"])
-def test_a_store_is_opened_anew_after_a_fork(tmp_path, busy):
-    store = SqlStore(f"sqlite:///{tmp_path}/a.db", timeout_s=10)
+def test_a_store_is_opened_anew_after_a_fork(any_url, busy):
+    store = SqlStore(any_url, timeout_s=10)
     told = tell(store)
     told.script.run()
     told.commit()
@@ -238,11 +239,11 @@ def test_a_store_is_opened_anew_after_a_fork(tmp_path, busy):
     store.commit(None, script.commit())
     assert list(check_study(store, told.id)) == []
     store.close()
-    assert check_file(store.url) == []
+    check_sound(store.url)
 
 
-def test_a_leader_that_was_forked_is_another_process(tmp_path):
-    store = SqlStore(f"sqlite:///{tmp_path}/a.db")
+def test_a_leader_that_was_forked_is_another_process(any_url):
+    store = SqlStore(any_url)
     study = store.create_study(study_spec())
     lease = store.take_lease(study.id, holder(), 3600)
 

@@ -88,6 +88,7 @@ class StagedStudy:
         self._store = store
         self._spec = spec
         self._done = False
+        self._commands: Sequence[Command] = ()
         with store._connections.write() as cursor:
             if store._run(cursor, statements.study_by, "name", key=spec.name).fetchone() is not None:
                 raise StudyExists(spec.name, store.url)
@@ -105,17 +106,7 @@ class StagedStudy:
 
     def add_commands(self, commands: Sequence[Command]) -> None:
         """What was asked of the study, without the answers; before the events that answer it."""
-        insert = self._store._sql(statements.insert_command)
-        pending = {"status": CommandStatus.PENDING.value, "answer": None}
-        values = [
-            insert.bind(sid=self._sid, id=asked.id, key=asked.key, request=rows.command_request(asked), **pending)
-            for asked in commands
-        ]
-        with self._store._connections.write() as cursor:
-            self._hold(cursor)
-            together = self._store._backend.together(cursor)
-            together.run(insert, values)
-            together.finish()
+        self._commands = commands
 
     def add(self, commit: Commit) -> None:
         """The next events, from the very first on, and the rows they add up to.
@@ -127,8 +118,20 @@ class StagedStudy:
         batch.leave_the_line_alone()
         with self._store._connections.write() as cursor:
             self._hold(cursor)
-            batch.write(cursor, self._store._backend.together(cursor), self._store._sql)
+            together = self._store._backend.together(cursor)
+            # With the first events, by which they are found if this process is killed.
+            together.run(self._store._sql(statements.insert_command), self._asked())
+            batch.write(cursor, together, self._store._sql)
             faults.point("store.import.piece")
+        self._commands = ()
+
+    def _asked(self) -> list[rows.Row]:
+        insert = self._store._sql(statements.insert_command)
+        pending = {"status": CommandStatus.PENDING.value, "answer": None}
+        return [
+            insert.bind(sid=self._sid, id=asked.id, key=asked.key, request=rows.command_request(asked), **pending)
+            for asked in self._commands
+        ]
 
     def _hold(self, cursor: Cursor) -> None:
         """Say that this process is alive, inside each of its transactions."""
