@@ -11,6 +11,8 @@ import trialist
 from trialist.api import Study
 from trialist.core.states import StudyStatus, TrialStatus
 
+SPACE = {"lr": {"type": "loguniform", "low": 1e-5, "high": 1e-1}}
+
 
 def test_list_shows_studies_newest_first(cli, study: Study, url: str) -> None:
     trialist.create_study("later", {"x": [1, 2]}, store=study.store)
@@ -79,6 +81,21 @@ def test_status_as_json_has_every_key_whatever_the_study_is(cli, study: Study) -
     assert full["failures"][0]["times"] == full["trials"]["failed"]
     assert empty["best"] == {"trial": None, "value": None}
     assert empty["best_params"] is None
+
+
+def test_status_says_that_a_study_is_being_stopped(cli, url: str) -> None:
+    study = trialist.create_study("digits", SPACE, metric="loss", mode="min", store=url)
+    shown: list[str] = []
+
+    def objective(trial: object) -> float:
+        study.stop()
+        shown.append(cli("status", "digits").out)
+        return 1.0
+
+    study.run(objective, num_trials=50, progress=False)
+    study.store.close()
+    assert "running" in shown[0]
+    assert "stopped by a person; what runs ends first" in " ".join(shown[0].split())
 
 
 def test_status_takes_an_id_too(cli, study: Study) -> None:

@@ -113,7 +113,8 @@ def best_params(study: Study, row: StudyRow) -> dict[str, Any]:
 
 def print_summary(to: Console, study: Study, row: StudyRow, leader: str | None) -> None:
     """The whole screen, but for next steps."""
-    title = Text.assemble((clean(row.name), "bold"), "  ", status_line(row.status.value, row.reason))
+    why = row.reason or (f"{row.stopping}; what runs ends first" if row.stopping else "")
+    title = Text.assemble((clean(row.name), "bold"), "  ", status_line(row.status.value, why))
     say(to, title)
     print_named(to, list(_rows(study, row, leader)))
 
