@@ -26,6 +26,7 @@ from trialist.api.naming import artifacts_dir
 from trialist.api.objectives import ready
 from trialist.api.steering import SystemClock
 from trialist.api.study import Study
+from trialist.core import faults
 from trialist.core.errors import Conflict, LeaseLost, StoreError, StudyLed, TrialistError
 from trialist.core.events import CheckpointFreed, LeaseLapsed, Noted, StudyClaimed, StudyStatusChanged, TrialEnded
 from trialist.core.ports import Store
@@ -85,6 +86,7 @@ class Leader:
 
     def lead(self, lease: Lease, share: Share) -> None:
         """Lead a claimed study, and say how that ended."""
+        faults.point("worker.claimed")
         row = self._row(lease)
         self._line.send(
             op="claimed",
@@ -99,6 +101,7 @@ class Leader:
             with _leaving():
                 if not self._begin(lease, row):
                     return
+                faults.point("worker.begun")
                 _into_log(artifacts_dir(self._store.url, row.id, row.name) / "leader.log")
                 with _kept(self._store, lease):
                     lead = ready(study)
@@ -119,6 +122,7 @@ class Leader:
         self._tell_end(lease)
 
     def _tell_end(self, lease: Lease) -> None:
+        faults.point("worker.ended")
         row = self._row(lease)
         self._line.send(op="ended", status=row.status.value, reason=row.reason, **_progress(row))
 
@@ -180,8 +184,10 @@ class Leader:
             for trial in lead.live():
                 lead.emit(_ended(trial, reason))
         lead.emit(StudyStatusChanged(was=StudyStatus.RUNNING, status=status, reason=reason))
+        faults.point("worker.settling")
         with suppress(StudyLed, Conflict):
             lead.commit()
+        faults.point("worker.settled")
         if held is not None:
             self._store.release_lease(held)
 

@@ -31,6 +31,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from trialist.core import faults
 from trialist.runtime.call import exit_code, load, outcome
 from trialist.runtime.objective import Ended
 from trialist.runtime.process import ControllerGone, channel_of, context_of
@@ -231,6 +232,7 @@ class Host:
 
     def _tell(self, message: dict[str, Any]) -> None:
         self._send({**message, "memory_bytes": resident_bytes(), "sources": self._functions.sources})
+        faults.point("trial.end.sent")
 
     def _send(self, message: dict[str, Any]) -> None:
         line = encode(message)
@@ -303,6 +305,7 @@ def resident_bytes() -> int:
 
 def main() -> None:
     """Serve on the descriptor and with the places that the arguments name."""
+    faults.play("trial")
     descriptor, places = int(sys.argv[1]), int(sys.argv[2])
     path = os.environ.pop(ENV_SYS_PATH, None)
     if path is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from trialist.core import faults
 from trialist.core.ports import StudyPage
 from trialist.core.records import Lease, Study, Worker
 
@@ -38,8 +39,10 @@ def claim(
         page = line.claimable(limit=_LOOKED_AT, cursor=cursor)
         for study in page.studies:
             if accepts is None or accepts(study):
+                faults.point("store.claim.picked")
                 lease = take(study)
                 if lease is not None:
+                    faults.point("store.claim.taken")
                     return lease
         cursor = page.cursor
         if cursor is None:
