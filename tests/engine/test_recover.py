@@ -17,6 +17,7 @@ from trialist.core.records import (
 )
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.engine.recover import take_up
+from trialist.engine.runs import MAX_LOSSES
 from trialist.schedule.asha import AshaScheduler
 from trialist.schedule.fifo import FifoScheduler
 from trialist.testing.fakes import ScriptedExecutor
@@ -139,6 +140,29 @@ def test_a_trial_that_takes_its_worker_down_each_time_fails(bench):
     assert (first.status, first.attempt, first.error.reason) == (TrialStatus.FAILED, 3, FailureReason.LOST)
     assert "worker 7 died" in first.error.message
     assert second.status is TrialStatus.COMPLETED
+
+
+def test_losses_that_are_not_its_fault_do_not_count_against_a_trial(bench):
+    bench.create(num_trials=1)
+
+    def script(segment):
+        yield {"loss": 1.0}
+        yield {"loss": 0.5}
+
+    executor = ScriptedExecutor(script)
+    real_poll = executor.poll
+    blameless = iter([True] * 5 + [False] * (MAX_LOSSES - 1))
+
+    def poll(timeout_s, sink):
+        real_poll(timeout_s, sink)
+        is_blameless = next(blameless, None) if executor._running else None
+        if is_blameless is not None:
+            executor.lose_all(is_blameless=is_blameless)
+
+    executor.poll = poll
+    bench.lead(executor)
+    (trial,) = bench.trials
+    assert (trial.status, trial.attempt) == (TrialStatus.COMPLETED, 5 + MAX_LOSSES)
 
 
 def test_a_fenced_engine_leaves_its_sinks_alone(bench):

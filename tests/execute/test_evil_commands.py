@@ -48,8 +48,8 @@ def command(tmp_path, request):
     yield make
     for executor in made:
         executor.close()
-        left = wait_until_gone(executor._mark, 60.0)
-        end_all(executor._mark)
+        left = wait_until_gone(executor._wardens.mark, 60.0)
+        end_all(executor._wardens.mark)
         assert not left
 
 
@@ -198,7 +198,7 @@ class TestEnding:
         drive = command("import os, time\nfor _ in range(6): os.fork()\ntime.sleep(600)")
         (end,) = drive.run(segment(tmp_path, timeout_s=1.0))
         assert end.outcome is OutcomeKind.TIMED_OUT
-        assert not processes_with(drive.executor._mark)
+        assert not processes_with(drive.executor._wardens.mark)
 
     def test_closing_ends_what_runs(self, command, tmp_path):
         drive = command(
@@ -206,9 +206,9 @@ class TestEnding:
         )
         drive.executor.start(segment(tmp_path))
         drive.until(lambda: drive.of(ReportedSignal))
-        assert len(processes_with(drive.executor._mark)) == 2
+        assert len(processes_with(drive.executor._wardens.mark)) == 2
         drive.executor.close()
-        assert not processes_with(drive.executor._mark)
+        assert not processes_with(drive.executor._wardens.mark)
 
 
 class TestHowItEnded:
@@ -552,7 +552,7 @@ drive = Drive(executor)
 for number in range(3):
     executor.start(segment(folder, number))
 drive.until(lambda: len(drive.of(ReportedSignal)) == 3)
-print(executor._mark, executor.worker().split()[1], executor._warden._folder, flush=True)
+print(executor._wardens.mark, executor.worker().split()[1], executor._wardens.shared()._folder, flush=True)
 time.sleep(600)
 """
 STUBBORN = (
@@ -590,7 +590,7 @@ class TestDeaths:
         (lost,) = drive.of(LostSignal)
         assert (lost.worker, set(lost.keys)) == (worker, {item.key for item in items})
         assert "signal 9" in lost.message
-        assert not processes_with(drive.executor._mark)
+        assert not processes_with(drive.executor._wardens.mark)
         again = segment(tmp_path, 5)
         drive.executor.start(again)
         drive.until(lambda: len(drive.of(ReportedSignal)) == 3)

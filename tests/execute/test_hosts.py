@@ -86,6 +86,25 @@ def crashes(trial):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def closes_everything(trial):
+    trial.report(loss=1.0)
+    os.closerange(3, 1024)
+    time.sleep(FOR_EVER_S)
+
+
+def closes_everything_and_returns(trial):
+    os.closerange(3, 1024)
+
+
+def leaves_its_marks(trial):
+    umask = os.umask(0o777)
+    handled = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    return float(umask == 0o777) + float(not all(handled)) + len(blocked)
+
+
 def floods(trial):
     for _ in range(40):
         print("x" * 1_000_000)
@@ -106,8 +125,8 @@ def pool():
     yield make
     for executor in made:
         executor.close()
-        left = wait_until_gone(executor._mark, 60.0)
-        end_all(executor._mark)
+        left = wait_until_gone(executor._wardens.mark, 60.0)
+        end_all(executor._wardens.mark)
         assert not left
 
 
@@ -199,6 +218,21 @@ class TestEnding:
             assert (end.outcome, end.error.reason) == (OutcomeKind.SIGNALLED, FailureReason.SIGNAL)
             assert "SIGSEGV" in end.error.message
 
+    def test_one_that_closes_what_is_its_workers_fails_and_hangs_nobody(self, pool, tmp_path):
+        (end,) = pool(closes_everything).run(segment(tmp_path))
+        assert end.outcome is OutcomeKind.RAISED
+        assert "disturbed the connection" in end.error.message
+
+    @pytest.mark.parametrize("residents", [1, 2])
+    def test_one_that_closes_what_is_its_workers_and_returns_fails_too(self, pool, tmp_path, residents):
+        (end,) = pool(closes_everything_and_returns, residents=residents).run(segment(tmp_path))
+        assert end.outcome is OutcomeKind.EXITED
+        assert "has lost its files or its connection: Bad file descriptor" in end.error.message
+
+    def test_the_next_one_finds_signals_and_umask_as_they_were(self, pool, tmp_path):
+        drive = pool(leaves_its_marks)
+        assert [loss(drive.run(segment(tmp_path, number))[0]) for number in range(3)] == [0, 0, 0]
+
     def test_a_worker_that_died_before_it_saw_its_next_trial_is_not_the_trials_fault(self, pool, tmp_path):
         drive = pool(tells_pid)
         pid = loss(drive.run(segment(tmp_path, 0))[0])
@@ -248,7 +282,7 @@ class TestEnding:
         assert (end.outcome, end.error.reason) == (OutcomeKind.TIMED_OUT, FailureReason.TIMEOUT)
 
     def test_what_it_prints_is_capped_and_read_to_the_end(self, pool, tmp_path):
-        (end,) = pool(floods).run(segment(tmp_path))
+        (end,) = pool(floods).run(segment(tmp_path, timeout_s=600.0))
         assert loss(end) == 1
         assert (tmp_path / "trial-0" / "stdout.log").stat().st_size < 18 << 20
 

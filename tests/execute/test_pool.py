@@ -48,8 +48,8 @@ def pool(tmp_path, monkeypatch):
     yield make
     for executor in made:
         executor.close()
-        left = wait_until_gone(executor._mark, 60.0)
-        end_all(executor._mark)
+        left = wait_until_gone(executor._wardens.mark, 60.0)
+        end_all(executor._wardens.mark)
         assert not left
 
 
@@ -86,7 +86,7 @@ class TestFunctions:
         drive = pool(function_launch(cloudpickle.dumps(lambda x: x * factor), metric_names=("loss",)))
         ends = drive.run(segment(tmp_path, 0), segment(tmp_path, 1))
         assert [dict(end.metrics) for end in ends] == [{"loss": 9.0}, {"loss": 9.0}]
-        folder = Path(drive.executor._warden._folder)
+        folder = Path(drive.executor._wardens.shared()._folder)
         (file,) = folder.glob("*.pkl")
         assert file.stat().st_mode & 0o077 == 0 or folder.stat().st_mode & 0o077 == 0
         drive.executor.close()

@@ -180,6 +180,9 @@ class LostSignal:
     worker: str
     keys: tuple[AttemptKey, ...]
     message: str = ""
+    is_blameless: bool = False
+    """None of them is taken for the cause: another attempt is, or nobody knows which of them, and the executor starts each
+    of them apart the next time, where the one to blame will be lost alone."""
 
 
 Signal = ReportedSignal | ParkedSignal | CheckpointedSignal | ExitedSignal | LostSignal

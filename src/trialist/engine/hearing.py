@@ -16,7 +16,7 @@ from trialist.core.ports import (
     Scheduler,
     Signal,
 )
-from trialist.core.records import Continue, Decision, Fork, OutcomeKind, Pause, Stop, Trial
+from trialist.core.records import Continue, Decision, Fork, Pause, Stop, Trial
 from trialist.engine.keeping import CheckpointKeeper
 from trialist.engine.lead import Lead
 from trialist.engine.outcome import Errand, Leaving
@@ -50,7 +50,7 @@ class Hearing:
         """Turn what the executor says into events, and decisions into calls."""
         if isinstance(signal, LostSignal):
             for key in signal.keys:
-                self._runs.exited(ExitedSignal(key=key, outcome=OutcomeKind.LOST), signal.message)
+                self._runs.lost(key, signal.message, is_blameless=signal.is_blameless)
             return
         trial = self._lead.trials.get(signal.key.trial)
         if trial is None or self._runs.active.get(signal.key.trial) != signal.key:

@@ -21,7 +21,7 @@ from trialist.engine.outcome import Errand, Leaving, end_of_attempt
 from trialist.engine.placement import Placement
 
 MAX_LOSSES = 3
-"""How often one engine starts a trial again whose worker died; then the trial is the likely cause, and has failed."""
+"""How often a worker may die of a trial in one engine; then the trial is the likely cause, and has failed."""
 
 
 class Runs:
@@ -101,8 +101,6 @@ class Runs:
         del self.active[number]
         self.placement.give_back(number)
         self.parked.pop(number, None)
-        if signal.outcome is OutcomeKind.LOST:
-            signal = self._count_loss(signal, message)
         event = end_of_attempt(trial, signal, leaving, self._lead.fold.spec.metrics, message)
         self._lead.emit(event)
         if isinstance(event, TrialEnded):
@@ -111,17 +109,17 @@ class Runs:
                 self._lead.suggested(leaving.fork, source=self._scheduler, counted=False)
             self.ended(self._lead.trials[number])
 
-    def _count_loss(self, signal: ExitedSignal, message: str) -> ExitedSignal:
-        """A trial that takes its worker down each time has failed."""
-        number = signal.key.trial
-        self._losses[number] += 1
-        if self._losses[number] < MAX_LOSSES:
-            return signal
-        error = Failure(
-            reason=FailureReason.LOST,
-            message=f"its worker died {MAX_LOSSES} times while it ran" + (f": {message}" if message else ""),
-        )
-        return ExitedSignal(key=signal.key, outcome=OutcomeKind.RAISED, error=error)
+    def lost(self, key: AttemptKey, message: str, *, is_blameless: bool) -> None:
+        """An attempt's worker died: it starts again, unless it takes its worker down each time; then it has failed."""
+        if self.active.get(key.trial) != key:
+            return
+        signal = ExitedSignal(key=key, outcome=OutcomeKind.LOST)
+        self._losses[key.trial] += not is_blameless
+        if self._losses[key.trial] >= MAX_LOSSES and not is_blameless:
+            words = f"its worker died {MAX_LOSSES} times while it ran" + (f": {message}" if message else "")
+            error = Failure(reason=FailureReason.LOST, message=words)
+            signal = ExitedSignal(key=key, outcome=OutcomeKind.RAISED, error=error)
+        self.exited(signal, message)
 
     def ended(self, trial: Trial) -> None:
         """A trial reached its end: its next try, where it failed, and what no one starts from any more."""

@@ -102,8 +102,9 @@ class Attempt:
         """The template that its process was forked from."""
         self.warm: Mapping[str, Any] = {}
         """How it starts from a template, where it does."""
-        self.lost = ""
+        self._lost = ""
         """Why its end says nothing about it: what it was forked from died."""
+        self._lost_with_others = False
         self._order = order
         self._tell = tell
         self._why = ""
@@ -169,6 +170,10 @@ class Attempt:
             output.started()
         if self._why:
             self._terminate()
+
+    def orphaned(self, why: str, *, is_shared: bool) -> None:
+        """The template that its process was forked from died, and takes it along; ``is_shared``: others too."""
+        self.parent, self._lost, self._lost_with_others = None, why, is_shared
 
     @property
     def is_unborn(self) -> bool:
@@ -326,7 +331,8 @@ class Attempt:
                 "id": self.id,
                 "status": self._status,
                 "why": self._why,
-                "lost": self.lost if self._status == signal.SIGKILL else "",
+                "lost": self._lost if self._status == signal.SIGKILL else "",
+                "shared": self._lost_with_others,
                 "told": self.told,
                 "seconds": time.monotonic() - self._began,
                 "printed": encode_metrics(self._printed),

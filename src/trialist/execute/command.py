@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 import select
 import threading
-import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,15 +33,14 @@ from trialist.core.ports import (
 from trialist.core.records import AttemptKey, OutcomeKind, Segment
 from trialist.execute.launch import Launch, Prepare, environment, function_launch
 from trialist.execute.outcomes import GB, MEMORY, ended, not_started, refused_by_system, worker_died
-from trialist.execute.processes import end_marked
 from trialist.execute.warden_process import WardenProcess
+from trialist.execute.wardens import Wardens
 from trialist.runtime.protocol import decode_metrics
 
 __all__ = ["CommandExecutor", "Launch", "Prepare", "function_launch"]
 
 _MAX_SIGNALS = 256
 """Of one ``poll``: about what the engine commits at once."""
-_SWEEP_S = 3.0
 
 
 class _Running(NamedTuple):
@@ -50,6 +49,7 @@ class _Running(NamedTuple):
     id: int
     segment: Segment
     argv: list[str]
+    warden: WardenProcess
 
 
 class CommandExecutor:
@@ -79,34 +79,33 @@ class CommandExecutor:
             raise ConfigError(f"must be a number of seconds, 0 or more, not {grace_s!r}", path="executor.grace_s")
         self._prepare = prepare
         self._grace_s = grace_s
-        self._mark = os.urandom(8).hex()
+        self._wardens = Wardens()
         self._count = 0
-        self._warden: WardenProcess | None = None
+        self._suspects: set[int] = set()
+        """Trials one of which ended a worker that they shared: the next time each has a warden of its own."""
         self._running: dict[AttemptKey, _Running] = {}
         self._keys: dict[int, AttemptKey] = {}
         self._reported: set[AttemptKey] = set()
         self._due: deque[Signal] = deque()
         self._is_closed = False
         self._wake_lock = threading.Lock()
-        """Keeps ``wake`` and ``lead_for`` of another thread from writing to a descriptor that was given back."""
-        self._until: float | None = None
-        """Up to when trials may run, in the time of ``time.monotonic``; ``None``: nobody has said so."""
+        """Keeps ``wake`` of another thread from writing to a descriptor that was given back."""
         self._woken, self._waker = os.pipe()
         for end in (self._woken, self._waker):
             os.set_blocking(end, False)
 
     def worker(self) -> str:
-        return self._current_warden().name
+        return self._wardens.shared().name
 
     # orders
 
     def start(self, segment: Segment) -> None:
         self._count += 1
-        token = f"{self._mark}-{self._count}-{segment.trial}-{segment.attempt}"
         try:
             faults.point("executor.start")
             launch = self._prepare(segment)
-            warden = self._current_warden()
+            warden = self._warden_for(segment.trial)
+            token = f"{warden.mark}-{self._count}-{segment.trial}-{segment.attempt}"
             if launch.pickled is not None:
                 launch = launch.at(warden.keep(launch.pickled))
             for log in (launch.stdout, launch.stderr):
@@ -126,7 +125,7 @@ class CommandExecutor:
             self._due.append(not_started(segment.key, str(error)))
             return
         argv = [str(argument) for argument in launch.argv]
-        self._running[segment.key] = _Running(self._count, segment, argv)
+        self._running[segment.key] = _Running(self._count, segment, argv, warden)
         self._keys[self._count] = segment.key
         warden.send(
             {
@@ -142,7 +141,6 @@ class CommandExecutor:
                 "to_step": segment.to_step,
                 "timeout_s": segment.timeout_s,
                 "grace_s": self._grace_s,
-                "trial": segment.trial,
                 "memory_bytes": round(segment.resources.get(MEMORY, 0.0) * GB) or None,
                 **more,
             }
@@ -174,8 +172,8 @@ class CommandExecutor:
 
     def _order(self, op: str, key: AttemptKey, **fields: Any) -> None:
         running = self._running.get(key)
-        if running is not None and self._warden is not None:
-            self._warden.send({"op": op, "id": running.id, **fields})
+        if running is not None:
+            running.warden.send({"op": op, "id": running.id, **fields})
 
     # signals
 
@@ -191,17 +189,14 @@ class CommandExecutor:
                     os.write(self._waker, b".")
 
     def lead_for(self, seconds: float) -> None:
-        with self._wake_lock:
-            self._until = time.monotonic() + seconds
-            if self._warden is not None and not self._is_closed:
-                self._warden.lead_until(self._until)
+        self._wardens.lead_for(seconds)
 
     def _wait(self, timeout_s: float) -> None:
         waiting = select.poll()
         waiting.register(self._woken, select.POLLIN)
-        if self._warden is not None:
-            unsent = select.POLLOUT if self._warden.unsent else 0
-            waiting.register(self._warden.connection, select.POLLIN | unsent)
+        for warden in self._wardens.all:
+            warden.wake()
+            waiting.register(warden.connection, select.POLLIN | (select.POLLOUT if warden.unsent else 0))
         waiting.poll(max(0.0, timeout_s) * 1000)
         with suppress(BlockingIOError):
             while os.read(self._woken, 4096):
@@ -209,21 +204,22 @@ class CommandExecutor:
 
     def _deliver(self, sink: Callable[[Signal], None]) -> int:
         """Hand on what is there, at most ``_MAX_SIGNALS``; how much it was."""
+        count = self._deliver_due(sink)
+        for warden in list(self._wardens.all):
+            while count < _MAX_SIGNALS and (message := warden.receive()) is not None:
+                for told in self._signals(message):
+                    count += 1
+                    sink(told)
+            if warden.is_gone:
+                self._lose(warden)
+                count += self._deliver_due(sink)
+        return count
+
+    def _deliver_due(self, sink: Callable[[Signal], None]) -> int:
         count = 0
         while self._due and count < _MAX_SIGNALS:
             count += 1
             sink(self._due.popleft())
-        warden = self._warden
-        while warden is not None and count < _MAX_SIGNALS:
-            message = warden.receive()
-            if message is None:
-                if warden.is_gone:
-                    self._lose(warden)
-                    count += self._deliver(sink)
-                break
-            for told in self._signals(message):
-                count += 1
-                sink(told)
         return count
 
     def _signals(self, message: dict[str, Any]) -> list[Signal]:
@@ -244,47 +240,63 @@ class CommandExecutor:
         return [self._exited(key, message)]
 
     def _exited(self, key: AttemptKey, message: dict[str, Any]) -> ExitedSignal | LostSignal:
-        running = self._running.pop(key)
-        del self._keys[running.id]
         reported = key in self._reported
-        self._reported.discard(key)
+        running = self._forget(key)
         if "silent" in message:
             return ExitedSignal(key=key, outcome=OutcomeKind.INTERRUPTED)
         if "not_started" in message:
             return refused_by_system(key, running.argv, message["not_started"])
         if message["lost"] and not message["why"]:
-            return LostSignal(worker=self.worker(), keys=(key,), message=message["lost"])
+            return self._lost_with(
+                running.warden.name, (running.segment,), message["lost"], is_shared=message["shared"]
+            )
         return ended(running.segment, message, reported=reported)
 
     def _lost(self, message: dict[str, Any]) -> LostSignal:
         """A worker died with several trials in it."""
-        keys = tuple(self._keys.pop(number) for number in message["ids"] if number in self._keys)
-        for key in keys:
-            del self._running[key]
-            self._reported.discard(key)
-        return LostSignal(worker=message["worker"], keys=keys, message=worker_died(message))
+        lost = [self._forget(self._keys[number]).segment for number in message["ids"] if number in self._keys]
+        is_shared = len(lost) > 1 and not message["on_purpose"]
+        signal = self._lost_with(message["worker"], lost, worker_died(message), is_shared=is_shared)
+        return replace(signal, is_blameless=True) if message["on_purpose"] else signal
 
-    # the warden
+    def _lost_with(self, worker: str, lost: Sequence[Segment], why: str, *, is_shared: bool) -> LostSignal:
+        """The end of attempts whose worker died.
 
-    def _current_warden(self) -> WardenProcess:
-        if self._warden is None:
-            with self._wake_lock:
-                self._warden = WardenProcess()
-                if self._until is not None:
-                    self._warden.lead_until(self._until)
-        return self._warden
+        Args:
+            worker: Its name.
+            lost: What ran in it.
+            why: How it died.
+            is_shared: Several ran in it, and which of them was to blame nobody knows: next time each runs apart, and the
+                one to blame will show itself.
+        """
+        if is_shared:
+            self._suspects.update(segment.trial for segment in lost)
+        keys = tuple(segment.key for segment in lost)
+        return LostSignal(worker=worker, keys=keys, message=why, is_blameless=is_shared)
+
+    # wardens
+
+    def _warden_for(self, trial: int) -> WardenProcess:
+        if trial not in self._suspects:
+            return self._wardens.shared()
+        warden = self._wardens.apart()
+        self._suspects.discard(trial)
+        return warden
+
+    def _forget(self, key: AttemptKey) -> _Running:
+        running = self._running.pop(key)
+        del self._keys[running.id]
+        self._reported.discard(key)
+        self._wardens.leave(running.warden)
+        return running
 
     def _lose(self, warden: WardenProcess) -> None:
-        """The warden died: end what it may have left, and say what is lost."""
-        with self._wake_lock:
-            self._warden = None
-        why = warden.dispose()
-        end_marked(f"{self._mark}-".encode(), _SWEEP_S)
-        if self._running:
-            self._due.append(LostSignal(worker=warden.name, keys=tuple(self._running), message=why))
-        self._running.clear()
-        self._keys.clear()
-        self._reported.clear()
+        """A warden is gone: end what it may have left, and say what is lost."""
+        why = self._wardens.dispose(warden)
+        lost = [running for running in self._running.values() if running.warden is warden]
+        segments = [self._forget(running.segment.key).segment for running in lost]
+        if segments:
+            self._due.append(self._lost_with(warden.name, segments, why, is_shared=len(segments) > 1))
 
     def close(self) -> None:
         with self._wake_lock:
@@ -293,9 +305,7 @@ class CommandExecutor:
             self._is_closed = True
             os.close(self._woken)
             os.close(self._waker)
-            warden, self._warden = self._warden, None
-        if warden is not None and not warden.close():
-            end_marked(f"{self._mark}-".encode(), _SWEEP_S)
+        self._wardens.close()
         self._running.clear()
         self._keys.clear()
         self._due.clear()

@@ -2,7 +2,7 @@
 
 A trial in a host is stopped through its reports; one that does not heed costs the host, and the other trials in it are lost.
 A host that dies with a single trial in it takes that trial's end as its own; which of several was to blame nobody knows, so
-they are lost, and each has a host of its own the next time. Knows orders, pids and sockets, no engine and no selector.
+they are lost. Knows orders, pids and sockets, no engine and no selector.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ _MAX_UNREAD = 4 << 20
 _LEAVING_S = 5.0
 """What a host that has nothing to do gets to leave by itself."""
 _SEND_AGAIN_S = 0.02
+_MUTE_S = 1.0
+"""From the end of what a host says to TERM."""
+_MUTE = "it closed or disturbed the connection of the worker process that it ran in, which is not its own"
 _RUN = "from trialist.runtime.host import main;main()"
 _BOOT = f"import json,os,sys;sys.path[:]=json.loads(os.environ['TRIALIST_SYS_PATH']);{_RUN}"
 Ask = Callable[[Attempt], None]
@@ -52,7 +55,6 @@ class HostedAttempt(Attempt):
         """Its host died, and not because of it alone as far as anybody knows."""
         self.has_begun = False
         """Whether its host has said so."""
-        self.trial: int = order["trial"]
         self._ask = ask
 
     def begin(self) -> None:
@@ -96,9 +98,11 @@ class HostedAttempt(Attempt):
         """Do what is due: the timeout, or the end of the grace in which it was asked to leave."""
         del others, alone
         stage, self._stage, self.due = self._stage, "", None
+        if self.exited:
+            return  # only its last words are still to be read
         if stage == "timeout":
             self.end("timeout")
-        elif stage == "asked" and not self.exited:
+        elif stage == "asked":
             self.host.end()
 
     @property
@@ -157,8 +161,6 @@ class Host:
         self.attempts: dict[int, HostedAttempt] = {}
         self.retires = False
         """Gets no more trials."""
-        self.is_apart = False
-        """Made for a trial that must share it with none."""
         self.begun = 0
         self.control, theirs = socket.socketpair()
         self.control.setblocking(False)
@@ -169,8 +171,8 @@ class Host:
         self._memory_bytes = 0
         self._sources: dict[str, list[int]] = {}
         self._lost: list[int] = []
-        self.suspects: list[int] = []
-        """Numbers of the trials one of which ended it, nobody knows which."""
+        self._is_mute = False
+        """A trial broke the connection to it, so it had to end."""
         self._others = others
         self._outgrown: list[int] = []
         """Bytes used and bytes allowed, where it had to end for that."""
@@ -209,9 +211,7 @@ class Host:
     @property
     def has_room(self) -> bool:
         """Whether one more trial may begin in it."""
-        return (
-            not self.retires and not self.ladder.exited and len(self.attempts) < (1 if self.is_apart else self.places)
-        )
+        return not self.retires and not self.ladder.exited and len(self.attempts) < self.places
 
     @property
     def is_current(self) -> bool:
@@ -251,7 +251,6 @@ class Host:
         if len(left) == 1:
             left[0].outgrew(used)
             return
-        self.suspects = [attempt.trial for attempt in left]
         self._outgrown = [used, self.memory_limit or 0]
         self.end(0.0)
 
@@ -266,6 +265,11 @@ class Host:
     def is_over(self) -> bool:
         """Nothing of it runs, and all that was in it has been told of."""
         return self.ladder.is_clean and not self.attempts
+
+    @property
+    def _ends_on_purpose(self) -> bool:
+        """Whether it ends because of an order, not because of itself."""
+        return self.ladder.is_ending and not self._is_mute and not self._outgrown
 
     def is_leaving_for(self, attempt: HostedAttempt) -> bool:
         """Whether it ends because this attempt left processes behind, or with this attempt in it."""
@@ -337,7 +341,11 @@ class Host:
             for line in lines:
                 self._take(decode(line))
         except (ProtocolError, KeyError, TypeError, ValueError):  # code of a trial wrote into our socket
+            self._is_mute = True
             self.end(0.0)
+        if not data and not self.exited:  # it ends now, or a trial has closed what was not its own
+            self._is_mute = not self.ladder.is_ending
+            self.ladder.leaves_by(_MUTE_S)
         return len(data)
 
     def _take(self, message: Mapping[str, Any]) -> None:
@@ -379,11 +387,11 @@ class Host:
             pass
         left = [attempt for attempt in self.attempts.values() if not attempt.exited]
         # One that had served others may have died before it saw this trial; a new one dies of what it was started for.
-        lonely = len(left) == 1 and not self.ladder.is_ending and (left[0].has_begun or self.begun == 1)
-        if len(left) > 1 and not self.ladder.is_ending:
-            self.suspects = [attempt.trial for attempt in left]
+        lonely = len(left) == 1 and not self._ends_on_purpose and (left[0].has_begun or self.begun == 1)
         for attempt in left:
             attempt.is_lost = not attempt.is_to_blame and not lonely
+            if lonely and self._is_mute and self.ladder.is_ending:
+                attempt.facts["failed"] = {"reason": "exception", "message": _MUTE, "detail": ""}
             attempt.reaped(status)
             attempt.due = None
             if attempt.is_lost:
@@ -410,7 +418,7 @@ class Host:
                     "ids": self._lost,
                     "worker": self.name,
                     "status": self.ladder.status,
-                    "on_purpose": self.ladder.is_ending,
+                    "on_purpose": self._ends_on_purpose,
                     "outgrown": self._outgrown,
                     "oom_killed": oom_kills() > self._oom_kills,
                     "log": self.output.log.recent.decode("utf-8", "replace"),

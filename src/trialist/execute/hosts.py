@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trialist.execute.hosted import Host, HostedAttempt, Others, key_of
+from trialist.execute.hosted import Host, Others, key_of
 
 
 class Hosts:
@@ -26,24 +26,18 @@ class Hosts:
         self._tie = tie
         self._others = others
         self._count = 0
-        self._suspects: set[int] = set()
-        """Trials one of which killed a host that they shared: each is to have one of its own."""
 
     def find(self, order: Mapping[str, Any]) -> Host | None:
         """A host with room for the trial of a ``start`` message; the fullest, so that others become empty."""
-        key, apart = key_of(order["host"]), order["trial"] in self._suspects
+        key = key_of(order["host"])
         fitting = []
         for host in self.all:
             if host.key == key and host.has_room:
                 if not host.is_current and not host.attempts:
                     host.retire()
-                elif host.is_current and not (apart and host.attempts):
+                elif host.is_current:
                     fitting.append(host)
-        if not fitting:
-            return None
-        fullest = max(fitting, key=lambda host: len(host.attempts))
-        fullest.is_apart = apart
-        return fullest
+        return max(fitting, key=lambda host: len(host.attempts), default=None)
 
     def make(self, order: Mapping[str, Any]) -> Host:
         """A new one for the trial of a ``start`` message.
@@ -56,7 +50,6 @@ class Hosts:
         host = Host(
             order["host"], f"{mark}-worker-{self._count}", self._base, self._tie, order["grace_s"], self._others
         )
-        host.is_apart = order["trial"] in self._suspects
         self.all.append(host)
         return host
 
@@ -64,11 +57,8 @@ class Hosts:
         """The host with this pid."""
         return next((host for host in self.all if host.ladder.pid == pid and not host.ladder.exited), None)
 
-    def settle(self, host: Host, attempt: HostedAttempt) -> None:
+    def settle(self, host: Host) -> None:
         """After an attempt of it has ended: see whether it has served its time, or is one too many."""
-        self._suspects.update(host.suspects)
-        if host.is_apart:
-            self._suspects.discard(attempt.trial)
         if host.attempts or host.retires:
             return
         idle = [other for other in self.all if other.key == host.key and not other.attempts and not other.retires]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from trialist.execute.attempts import Attempt
+from trialist.execute.processes import send
 from trialist.runtime.protocol import ENV_TRIAL
 
 PROGRAM = str(Path(__file__).with_name("template.py"))
@@ -118,10 +119,7 @@ class Template:
 
     def kill(self) -> None:
         self.is_ours_to_end = True
-        try:
-            os.kill(self.pid, signal.SIGKILL)
-        except ProcessLookupError:  # reaped by now
-            pass
+        send(self.pid, signal.SIGKILL)
 
 
 class Templates:
@@ -326,7 +324,7 @@ class Templates:
         code = os.waitstatus_to_exitcode(status)
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         for attempt in template.running.values():
-            attempt.lost = f"the process that it was forked from died ({how})"
+            attempt.orphaned(f"the process that it was forked from died ({how})", is_shared=len(template.running) > 1)
         orphans = self._orphans(template)
         if was_loading:
             words = template.words.decode(errors="replace").strip().splitlines()
@@ -334,6 +332,11 @@ class Templates:
         for attempt in orphans:
             self._again(attempt)
         return True
+
+    def stopped(self, pid: int) -> None:
+        """A child of the warden's was stopped: a template must go on, since nobody else hears of the ends of its trials."""
+        if pid in self._all:
+            send(pid, signal.SIGCONT)
 
     def _unwatch(self, number: int) -> None:
         if number in self._selector.get_map():

@@ -338,11 +338,14 @@ class Warden:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            if os.WIFSTOPPED(status):
+                self._templates.stopped(pid)
+                continue
             if self._templates.died(pid, status):
                 continue
             host = self._hosts.of(pid)
@@ -402,7 +405,7 @@ class Warden:
         faults.point("warden.exited")
         attempt.finish()
         if isinstance(attempt, HostedAttempt):
-            self._hosts.settle(attempt.host, attempt)
+            self._hosts.settle(attempt.host)
 
     def _wait_s(self) -> float:
         dues = [attempt.due for attempt in self._attempts.values()] + [host.due for host in self._hosts.all]

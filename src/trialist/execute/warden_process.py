@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -38,11 +39,15 @@ KEPT = "function.pkl"
 class WardenProcess:
     """A running warden. Made without waiting for it to be ready: what is sent meanwhile waits in the socket.
 
+    Args:
+        mark: Begins the tokens of its trials, before a dash.
+
     Raises:
         OSError: It cannot be started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
         self._folder = _short_folder()
         self.address = f"{self._folder}/s"
         self.connection, theirs = socket.socketpair()
@@ -122,6 +127,12 @@ class WardenProcess:
             return None
         message: dict[str, Any] = json.loads(self._lines.popleft())
         return message
+
+    def wake(self) -> None:
+        """Have it go on where a trial has stopped it: nobody else hears of the ends of its trials."""
+        with suppress(ChildProcessError):  # gone, and seen elsewhere
+            if os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG) is not None:
+                self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> bool:
         """Let it end everything and itself; whether it did in time."""

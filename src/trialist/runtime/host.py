@@ -21,6 +21,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -40,6 +41,7 @@ from trialist.runtime.protocol import ENV_SYS_PATH, MAX_LINE, encode, encode_met
 _CHUNK = 1 << 16
 _PAYS_FOR_COLLECTION_S = 1.0
 """A trial that ran at least this long leaves a collected heap behind: the next one should find the memory."""
+_SIGNALS = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 Streams = tuple[TextIO, TextIO]
 
 
@@ -71,7 +73,10 @@ class Orders:
     def __iter__(self) -> Iterator[Begin]:
         """What is to be begun, until the host is to leave or whoever gave orders is gone."""
         while True:
-            data, descriptors, _, _ = socket.recv_fds(self._control, _CHUNK, 16)
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self._control, _CHUNK, 16)
+            except OSError:  # gone, or closed by a trial
+                return
             self._descriptors += descriptors
             if not data:
                 return
@@ -170,15 +175,25 @@ class Host:
             sys.stdout, sys.stderr = Routed(0, sys.stdout), Routed(1, sys.stderr)
         for begin in Orders(self._control):
             if self._places == 1:
-                self._serve_alone(begin)
+                self._serve(self._serve_alone, begin)
             else:
                 thread = threading.Thread(
-                    target=self._serve_beside, args=(begin,), name=f"trial-{begin.id}", daemon=True
+                    target=self._serve, args=(self._serve_beside, begin), name=f"trial-{begin.id}", daemon=True
                 )
                 self._threads.add(thread)
                 thread.start()
         for thread in list(self._threads):
             thread.join()
+
+    def _serve(self, run: Callable[[Begin], None], begin: Begin) -> None:
+        try:
+            run(begin)
+        except OSError as error:  # whoever gave orders is gone, or a trial has closed what is not its own
+            words = f"trialist: this worker process has lost its files or its connection: {error.strerror}\n"
+            try:
+                os.write(2, words.encode())
+            finally:  # nobody can be told any more
+                os._exit(1)
 
     def _serve_alone(self, begin: Begin) -> None:
         began = time.monotonic()
@@ -243,7 +258,8 @@ class Host:
 class AsOwnProcess:
     """``with AsOwnProcess(begin):`` the process is as if it were the trial's own: output, environment and directory.
 
-    Restores all of it behind the trial, so that the next one finds what this one found.
+    Restores all of it behind the trial, and what it did to signals and the umask, so that the next one finds what this one
+    found.
     """
 
     def __init__(self, begin: Begin) -> None:
@@ -260,8 +276,18 @@ class AsOwnProcess:
         os.close(self._begin.stdout)
         os.close(self._begin.stderr)
         os.environ.update(self._begin.env)
+        self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._umask = os.umask(0o077)
+        os.umask(self._umask)
 
     def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in self._handlers.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
+        os.umask(self._umask)
         _flush()
         sys.stdout, sys.stderr = (
             os.fdopen(descriptor, "w", 1, errors="backslashreplace", closefd=False) if stream.closed else stream
@@ -313,10 +339,7 @@ def main() -> None:
     sys.argv[:] = [""]
     os.set_inheritable(descriptor, False)
     control = socket.socket(fileno=descriptor)
-    try:
-        Host(control, places).serve()
-    except (ConnectionError, BrokenPipeError):  # whoever gave orders is gone, and nobody is left to be told
-        os._exit(1)
+    Host(control, places).serve()
 
 
 if __name__ == "__main__":

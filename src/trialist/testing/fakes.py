@@ -122,11 +122,11 @@ class ScriptedExecutor:
         if self._running.pop(key, None) is not None:
             self._signals.append(ExitedSignal(key=key, outcome=OutcomeKind.KILLED))
 
-    def lose_all(self, message: str = "worker died") -> None:
+    def lose_all(self, message: str = "worker died", *, is_blameless: bool = False) -> None:
         """The worker with all its trials dies."""
         keys = tuple(self._running)
         self._running.clear()
-        self._signals.append(LostSignal(worker="scripted", keys=keys, message=message))
+        self._signals.append(LostSignal(worker="scripted", keys=keys, message=message, is_blameless=is_blameless))
 
     def poll(self, timeout_s: float, sink: Callable[[Signal], None]) -> None:
         if not self._signals:

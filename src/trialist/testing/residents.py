@@ -274,6 +274,7 @@ class ResidentContract:
         drive.until(lambda: all(drive.ended(item.key) for item in [bad, *good]))
         assert drive.end(bad.key).outcome is outcome
         assert {key for lost in drive.of(LostSignal) for key in lost.keys} == {item.key for item in good}
+        assert all(lost.is_blameless for lost in drive.of(LostSignal))
         self._resume(drive, good, after=2)
 
     def test_a_crash_loses_all_and_each_goes_on_from_its_checkpoint(self, tmp_path: Path) -> None:
@@ -285,6 +286,7 @@ class ResidentContract:
         drive.until(lambda: all(drive.ended(item.key) for item in [bad, *good]))
         (lost,) = drive.of(LostSignal)
         assert set(lost.keys) == {item.key for item in [bad, *good]}
+        assert lost.is_blameless
         assert "SIGSEGV" in lost.message
         # Nobody knows which of them it was; the next time it can harm nobody but itself, and its end is its own.
         second = self.again(drive, bad)
