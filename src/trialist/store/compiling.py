@@ -66,7 +66,7 @@ class Statements:
         ]
         if len(types) < len(columns):
             return ""
-        arrays = ", ".join(f"%s::{kind}[]" for kind in types)
+        arrays = ", ".join(f"%b::{kind}[]" for kind in types)  # binary: texts need no escapes inside an array
         rows = f"FROM unnest({arrays}) AS given({', '.join(order)})"
         for name in order:
             text = text.replace("%s", f"given.{name}", 1)

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Dialect
 from trialist.core.errors import StoreError, TrialistError
 from trialist.store.backend import Connection, Cursor, Together
 from trialist.store.locate import public_url, split_url
-from trialist.store.postgresql_errors import Int8Dumper, problem_of, psycopg
+from trialist.store.postgresql_errors import Int8BinaryDumper, Int8Dumper, problem_of, psycopg
 from trialist.store.postgresql_session import BoundedConnection, Pipeline, PostgresCursor, Session
 
 _IDLE_S = 10.0
@@ -70,6 +70,7 @@ class PostgresBackend:
             connection.patience_s = 2 * self.timeout_s + 1
             connection.prepared_max = 500
             # Left to itself psycopg takes the smallest type for each number, and prepares a statement for each mixture.
+            connection.adapters.register_dumper(int, Int8BinaryDumper)
             connection.adapters.register_dumper(int, Int8Dumper)
             connection.execute(self._settings(writes), prepare=False)
         except BaseException:
