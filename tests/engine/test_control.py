@@ -8,8 +8,10 @@ from trialist.core.errors import Conflict, NotFound, SpaceError, TrialistError, 
 from trialist.core.events import CommandApplied, CommandRefused
 from trialist.core.records import Command, CommandKind
 from trialist.core.states import StudyStatus, TrialStatus
-from trialist.engine.control import Context, apply, merged
+from trialist.engine.context import Context
+from trialist.engine.control import apply
 from trialist.engine.recover import take_up
+from trialist.engine.trial_control import merged
 from trialist.testing.fakes import ScriptedExecutor
 
 

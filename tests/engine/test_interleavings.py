@@ -33,7 +33,8 @@ from trialist.core.records import (
 )
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.engine.assembly import Assembly
-from trialist.engine.control import Context, apply
+from trialist.engine.context import Context
+from trialist.engine.control import apply
 from trialist.engine.interrupts import Interrupts
 from trialist.engine.loop import Engine
 from trialist.engine.placement import Placement

@@ -7,7 +7,8 @@ import pytest
 from trialist.core.events import AttemptStarted, CommandApplied
 from trialist.core.records import PERSON, Budget, CommandKind, OutcomeKind
 from trialist.core.states import StudyStatus, TrialStatus
-from trialist.engine.control import Context, apply
+from trialist.engine.context import Context
+from trialist.engine.control import apply
 from trialist.engine.recover import take_up
 from trialist.store.checks import check_study
 from trialist.store.sql import SqlStore

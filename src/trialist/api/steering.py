@@ -21,7 +21,8 @@ from trialist.core.errors import ConfigError, Conflict, NotFound, StudyLed, Tria
 from trialist.core.ports import Clock, Scheduler, Searcher, Store
 from trialist.core.records import Checkpoint, Command, CommandKind, CommandStatus, Params, Study, Trial
 from trialist.engine.clients import Clients
-from trialist.engine.control import Context, apply, check_not_found
+from trialist.engine.context import Context, check_not_found
+from trialist.engine.control import apply
 from trialist.engine.lead import Lead
 from trialist.engine.outcome import Leaving
 from trialist.engine.recover import take_up

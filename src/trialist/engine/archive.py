@@ -8,7 +8,7 @@ from __future__ import annotations
 from trialist.core.ports import Store
 from trialist.core.records import Metrics, Trial
 from trialist.core.states import TrialStatus
-from trialist.engine.control import check_not_found
+from trialist.engine.context import check_not_found
 from trialist.engine.keeping import CheckpointKeeper
 from trialist.engine.lead import Lead
 from trialist.engine.publisher import Publisher

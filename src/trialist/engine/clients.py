@@ -36,7 +36,7 @@ from trialist.core.records import (
 )
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.core.wire import NON_FINITE
-from trialist.engine.control import check_not_found, check_open
+from trialist.engine.context import check_not_found, check_open
 from trialist.engine.guards import trials_left
 from trialist.engine.lead import Lead
 from trialist.engine.outcome import Errand, Leaving, end_of_attempt

@@ -6,62 +6,19 @@ one. Knows no store and no transport.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from trialist.core.errors import Conflict, InternalError, NotFound, SpaceError, UnknownName, UserError, error_told
-from trialist.core.events import (
-    BudgetChanged,
-    CommandApplied,
-    CommandRefused,
-    Decided,
-    StudyStatusChanged,
-    TrialPaused,
-    TrialResumed,
-)
-from trialist.core.fold import StudyFold
-from trialist.core.records import (
-    PERSON,
-    Budget,
-    Checkpoint,
-    Command,
-    CommandKind,
-    Params,
-    Suggestion,
-    Trial,
-    WarmStart,
-    WarmStartFrom,
-)
+from trialist.core.events import BudgetChanged, CommandApplied, CommandRefused, StudyStatusChanged
+from trialist.core.records import Budget, Command, CommandKind
 from trialist.core.states import StudyStatus, TrialStatus
-from trialist.engine.lead import Lead
-from trialist.engine.outcome import Errand, Leaving, end_at_rest
+from trialist.engine import trial_control
+from trialist.engine.context import Context
 
 REFUSALS = (UserError, Conflict, NotFound, InternalError)
 """What refuses a command; after anything else (a store that is away) it is still to be answered."""
-
-
-class Floor(Protocol):
-    """What control needs of the running trials; ``None`` where nobody leads and nothing runs."""
-
-    def is_active(self, number: int) -> bool: ...
-
-    def leave(self, number: int, leaving: Leaving) -> None: ...
-
-
-class Context(NamedTuple):
-    """What a command may need beside the lead."""
-
-    lead: Lead
-    floor: Floor | None
-    check_params: Callable[[Params], dict[str, Any]]
-    """Normalises params or raises SpaceError."""
-    find_trial: Callable[[int], Trial]
-    """Any trial of the study, ended ones too; raises NotFound."""
-    find_checkpoint: Callable[[int], Checkpoint | None]
-    """The last kept checkpoint of a trial."""
-    clients: Mapping[CommandKind, Callable[[Command], dict[str, Any]]] = {}
-    """Handlers of ``ask``, ``tell`` and ``report``."""
 
 
 def apply(context: Context, command: Command) -> dict[str, Any]:
@@ -138,7 +95,7 @@ def _stop(context: Context, command: Command) -> dict[str, Any]:
         return {"message": f"study '{fold.spec.name}' is {fold.status} already"}
     if context.floor is None:
         for trial in context.lead.live():
-            _end(context, trial, TrialStatus.STOPPED, "the study was stopped")
+            trial_control.end(context, trial, TrialStatus.STOPPED, "the study was stopped")
         return _set_status(context, StudyStatus.COMPLETED, "stopped by a person", "")
     if fold.stopping:
         return {"message": f"study '{fold.spec.name}' is being stopped already"}
@@ -153,7 +110,7 @@ def _cancel(context: Context, command: Command) -> dict[str, Any]:
         raise Conflict(f"study '{fold.spec.name}' is {fold.status}: there is nothing to cancel")
     live = context.lead.live()
     for trial in live:
-        _end(context, trial, TrialStatus.CANCELLED, "the study was cancelled")
+        trial_control.end(context, trial, TrialStatus.CANCELLED, "the study was cancelled")
     done = _set_status(context, StudyStatus.CANCELLED, "cancelled by a person", "")
     return {**done, "message": f"cancelled, with {len(live)} live trial{'s' * (len(live) != 1)}"}
 
@@ -186,156 +143,6 @@ def check_budget(budget: Budget) -> None:
         raise SpaceError("time_budget_s", f"must be a number of seconds above 0, not {limit!r}")
 
 
-# --- trials ----------------------------------------------------------------------------------------------------------
-
-
-def check_open(fold: StudyFold) -> None:
-    """Raise Conflict while a study is being stopped: what is added now would end before it has begun."""
-    if fold.stopping:
-        raise Conflict(f"study '{fold.spec.name}' is being stopped: resume it first, or add trials when it has ended")
-
-
-def _enqueue(context: Context, command: Command) -> dict[str, Any]:
-    check_open(context.lead.fold)
-    params = context.check_params(_mapping(command, "params"))
-    number = context.lead.suggested(Suggestion(params=params), source="enqueue")
-    _reopen(context)
-    return {"message": f"trial {number} waits for a place", "trial": number}
-
-
-def _clone(context: Context, command: Command) -> dict[str, Any]:
-    check_open(context.lead.fold)
-    origin = context.find_trial(_number(command))
-    changes = _mapping(command, "params")
-    params = context.check_params(merged(origin.params, changes))
-    warm_start = None
-    what = command.args.get("warm_start") or False
-    if what:
-        kind = WarmStart.WEIGHTS if what is True else warm_start_named(str(what))
-        checkpoint = context.find_checkpoint(origin.number)
-        if checkpoint is None:
-            raise Conflict(
-                f"trial {origin.number} has no checkpoint to start from: clone it without warm_start, or have the "
-                "objective save checkpoints (trial.save_checkpoint)"
-            )
-        warm_start = WarmStartFrom(trial=origin.number, checkpoint=checkpoint.id, what=kind)
-    suggestion = Suggestion(params=params, parent=origin.number, warm_start_from=warm_start)
-    number = context.lead.suggested(suggestion, source="clone")
-    _reopen(context)
-    start = f", starting from its {warm_start.what}" if warm_start else ""
-    return {"message": f"trial {number} is a clone of trial {origin.number}{start}", "trial": number}
-
-
-def warm_start_named(name: str) -> WarmStart:
-    """``weights`` or ``optimizer``; anything else is an error that says so."""
-    if name not in (WarmStart.WEIGHTS, WarmStart.OPTIMIZER):
-        raise UnknownName("warm start", name, (WarmStart.WEIGHTS, WarmStart.OPTIMIZER))
-    return WarmStart(name)
-
-
-def merged(params: Params, changes: Params) -> dict[str, Any]:
-    """Params with changes laid over them; nested mappings merge, dotted names reach into them."""
-    out: dict[str, Any] = dict(params)
-    for name, value in changes.items():
-        head, _, rest = name.partition(".")
-        if name not in out and rest and isinstance(out.get(head), Mapping):
-            out[head] = merged(out[head], {rest: value})
-        elif isinstance(value, Mapping) and isinstance(out.get(name), Mapping):
-            out[name] = merged(out[name], value)
-        else:
-            out[name] = value
-    return out
-
-
-def _retry(context: Context, command: Command) -> dict[str, Any]:
-    check_open(context.lead.fold)
-    trial = context.find_trial(_number(command))
-    if not trial.status.is_terminal:
-        raise Conflict(f"trial {trial.number} is {trial.status}: only a trial that has ended can be tried again")
-    number = context.lead.retry(trial, 0)
-    _reopen(context)
-    return {"message": f"trial {number} tries trial {trial.number} again", "trial": number}
-
-
-def _stop_trial(context: Context, command: Command) -> dict[str, Any]:
-    return _end_trial(context, command, TrialStatus.STOPPED, Errand.STOP)
-
-
-def _cancel_trial(context: Context, command: Command) -> dict[str, Any]:
-    return _end_trial(context, command, TrialStatus.CANCELLED, Errand.CANCEL)
-
-
-def _end_trial(context: Context, command: Command, status: TrialStatus, errand: Errand) -> dict[str, Any]:
-    trial = context.find_trial(_number(command))
-    if trial.status.is_terminal:
-        if trial.status is status:
-            return {"message": f"trial {trial.number} is {status} already"}
-        raise Conflict(f"trial {trial.number} is {trial.status}: it cannot become {status}")
-    reason = f"{status} by a person"
-    if context.floor is not None and context.floor.is_active(trial.number):
-        _send_away(context, context.lead.trials[trial.number], errand, reason)
-        return {"message": f"trial {trial.number} is told to leave"}
-    _end(context, context.lead.trials[trial.number], status, reason)
-    return {"message": f"trial {trial.number} is {status}"}
-
-
-def _pause_trial(context: Context, command: Command) -> dict[str, Any]:
-    trial = context.find_trial(_number(command))
-    if trial.status is TrialStatus.PAUSED:
-        return {"message": f"trial {trial.number} is paused already"}
-    if trial.status.is_terminal:
-        raise Conflict(f"trial {trial.number} is {trial.status}: it cannot be paused")
-    if context.floor is not None and context.floor.is_active(trial.number):
-        _send_away(context, context.lead.trials[trial.number], Errand.PAUSE, "paused by a person")
-        return {"message": f"trial {trial.number} leaves at its next report"}
-    if trial.status is TrialStatus.RUNNING:
-        raise Conflict(f"trial {trial.number} runs outside the engine ({trial.worker}): it cannot be paused from here")
-    body = TrialPaused(
-        trial=trial.number, attempt=trial.attempt, step=trial.step, parked=False, by=PERSON, reason="paused by a person"
-    )
-    context.lead.emit(body)
-    return {"message": f"trial {trial.number} is paused"}
-
-
-def _resume_trial(context: Context, command: Command) -> dict[str, Any]:
-    trial = context.find_trial(_number(command))
-    if trial.status in (TrialStatus.RUNNING, TrialStatus.WAITING):
-        return {"message": f"trial {trial.number} is {trial.status} already"}
-    if trial.status.is_terminal:
-        raise Conflict(f"trial {trial.number} is {trial.status}: retry or clone it instead")
-    context.lead.emit(TrialResumed(trial=trial.number, to_step=None, by=PERSON, reason="resumed by a person"))
-    _reopen(context)
-    return {"message": f"trial {trial.number} waits for a place"}
-
-
-def _end(context: Context, trial: Trial, status: TrialStatus, reason: str) -> None:
-    """End a live trial; one that runs is told to leave, and its end follows."""
-    if context.floor is not None and context.floor.is_active(trial.number):
-        errand = Errand.CANCEL if status is TrialStatus.CANCELLED else Errand.STOP
-        _send_away(context, trial, errand, reason)
-        return
-    context.lead.emit(end_at_rest(trial, status, by=PERSON, reason=reason))
-
-
-def _send_away(context: Context, trial: Trial, errand: Errand, reason: str) -> None:
-    """Tell a trial that runs to leave; its end follows, and the event that says so holds also if the engine dies first."""
-    assert context.floor is not None
-    context.lead.emit(
-        Decided(
-            trial=trial.number, attempt=trial.attempt, step=trial.step, decision=errand.value, by=PERSON, reason=reason
-        )
-    )
-    context.floor.leave(trial.number, Leaving(errand, PERSON, reason))
-
-
-def _reopen(context: Context) -> None:
-    """A study that had ended has something to do again."""
-    fold = context.lead.fold
-    if fold.status.is_ended:
-        body = StudyStatusChanged(was=fold.status, status=StudyStatus.QUEUED, reason="a trial was added")
-        context.lead.emit(body)
-
-
 def _client(context: Context, command: Command) -> dict[str, Any]:
     handler = context.clients.get(command.kind)
     if handler is None:
@@ -349,34 +156,14 @@ _HANDLERS: dict[CommandKind, Callable[[Context, Command], dict[str, Any]]] = {
     CommandKind.STOP: _stop,
     CommandKind.CANCEL: _cancel,
     CommandKind.SET_BUDGET: _set_budget,
-    CommandKind.ENQUEUE: _enqueue,
-    CommandKind.CLONE: _clone,
-    CommandKind.RETRY: _retry,
-    CommandKind.STOP_TRIAL: _stop_trial,
-    CommandKind.CANCEL_TRIAL: _cancel_trial,
-    CommandKind.PAUSE_TRIAL: _pause_trial,
-    CommandKind.RESUME_TRIAL: _resume_trial,
+    CommandKind.ENQUEUE: trial_control.enqueue,
+    CommandKind.CLONE: trial_control.clone,
+    CommandKind.RETRY: trial_control.retry,
+    CommandKind.STOP_TRIAL: trial_control.stop_trial,
+    CommandKind.CANCEL_TRIAL: trial_control.cancel_trial,
+    CommandKind.PAUSE_TRIAL: trial_control.pause_trial,
+    CommandKind.RESUME_TRIAL: trial_control.resume_trial,
     CommandKind.ASK: _client,
     CommandKind.TELL: _client,
     CommandKind.REPORT: _client,
 }
-
-
-def _number(command: Command) -> int:
-    """The number of the trial that a command is about."""
-    return check_not_found(command.args.get("trial"))
-
-
-def _mapping(command: Command, name: str) -> Mapping[str, Any]:
-    """A mapping from a command's args, which may come from anywhere; empty where it was not given."""
-    given = command.args.get(name) or {}
-    if not isinstance(given, Mapping):
-        raise SpaceError(name, f"must be a mapping, not {given!r}")
-    return given
-
-
-def check_not_found(number: object) -> int:
-    """A trial number from a command's args, or the error that says it is none."""
-    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        raise NotFound("trial", number)
-    return number

@@ -17,10 +17,10 @@ from trialist.core.events import StudyStatusChanged, StudyWithdrawn
 from trialist.core.ports import ExitedSignal, Signal
 from trialist.core.records import Command, Lease, OutcomeKind, Study
 from trialist.core.states import StudyStatus
-from trialist.engine import control
 from trialist.engine.archive import Archive
 from trialist.engine.assembly import Assembly, RunEnd
 from trialist.engine.clients import Clients
+from trialist.engine.context import Context
 from trialist.engine.course import Course
 from trialist.engine.finish import Finish
 from trialist.engine.giving import Giving
@@ -136,8 +136,8 @@ class Engine:
             say=self._a.say,
         )
 
-    def _context(self) -> control.Context:
-        return control.Context(
+    def _context(self) -> Context:
+        return Context(
             lead=self._lead,
             floor=self._runs,
             check_params=self._a.check_params,

@@ -15,6 +15,7 @@ from trialist.core.ports import Clock, Store
 from trialist.core.records import Command, CommandKind
 from trialist.core.states import StudyStatus
 from trialist.engine import control
+from trialist.engine.context import Context
 from trialist.engine.course import Course
 from trialist.engine.lead import Lead
 from trialist.engine.outcome import Errand, Leaving
@@ -44,7 +45,7 @@ class Orders:
         *,
         lead: Lead,
         runs: Runs,
-        context: control.Context,
+        context: Context,
         course: Course,
         store: Store,
         clock: Clock,
