@@ -13,8 +13,9 @@ import pytest
 import trialist
 from trialist.api import Severity, fsck
 from trialist.core.events import Reported, TrialSuggested
-from trialist.core.records import Command, CommandKind
+from trialist.core.records import Command, CommandKind, Worker
 from trialist.store.checks import check_study
+from trialist.store.holders import holder
 from trialist.store.inspecting import frozen
 from trialist.store.locate import open_store
 from trialist.store.memory import MemoryStore
@@ -227,6 +228,30 @@ def test_damage_is_found(clean, tmp_path, case):
     assert [problem for problem in wrong(found) if told in problem], wrong(found)
     assert not found.ok
     assert {finding.study for finding in found.findings if finding.severity is Severity.WRONG} <= {"rich", ""}
+
+
+Q = "(SELECT sid FROM studies WHERE name = 'queued')"
+LINE = {
+    "a queued study is not in line": (f"DELETE FROM line WHERE sid = {Q}", "in the line of workers not at all, but"),
+    "its place in line is another": (f"UPDATE line SET since = 7.5 WHERE sid = {Q}", "in the line of workers since 7.5, but"),
+    "a study that nobody submitted": (f"INSERT INTO line SELECT sid, 1.0 FROM studies WHERE sid = {R}", "it should not at all"),
+    "a worker's row cannot be read": ("UPDATE workers SET data = '{'", f"the row of worker {'a' * 32} cannot be read"),
+    "a worker's row is another's": ("UPDATE workers SET id = 'b'", "the row of worker b, seen at 5.0, tells of"),
+    "a worker was seen otherwise": ("UPDATE workers SET seen_at = 6.0", f"seen at 6.0, tells of {'a' * 32}, seen at 5.0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LINE)
+def test_damage_in_the_line_of_workers_and_in_their_table_is_found(clean, tmp_path, case):
+    ours = tmp_path / "ours.db"
+    shutil.copy(clean, ours)
+    with closing(open_store(ours)) as store:
+        trialist.create_study("queued", {"x": [1, 2]}, metric="y", mode="max", store=store).submit(["true"], 2)
+        store.beat_worker(Worker(id="a" * 32, name="w", holder=holder(), seen_at=5.0, started_at=4.0))
+    assert fsck(store=f"sqlite:///{ours}").ok
+    statement, told = LINE[case]
+    found = fsck(store=damaged(ours, tmp_path, statement))
+    assert [told in problem for problem in wrong(found)] == [True], wrong(found)
 
 
 def test_a_suggestion_that_the_searcher_would_not_make_is_found_by_replay_alone(clean, tmp_path):

@@ -28,7 +28,7 @@ from trialist.core.records import Checkpoint, Command, CommandStatus, Study, Tri
 from trialist.core.states import TrialStatus
 from trialist.core.wire import to_json
 from trialist.store.expected import Expected, Reports, check_attempts_and_reports
-from trialist.store.inspecting import check_columns
+from trialist.store.inspecting import check_columns, check_line
 from trialist.store.sqlite import path_of
 
 _PAGE = 1000
@@ -324,6 +324,7 @@ class _Check:
     def _check_columns(self) -> Iterator[str]:
         counts = {**self._counts, "events": self._seq, "checkpoints": len(self._checkpoints)}
         yield from check_columns(self._store, self._study.id, counts, self._epoch)
+        yield from check_line(self._store, self._study.id, self._fold.study().in_line_since)
 
 
 class _Tally:

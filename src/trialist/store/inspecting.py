@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, Table, bindparam, func, select
 
+from trialist.core.errors import StoreError
 from trialist.core.ports import Store
 from trialist.store import rows
 from trialist.store.backend import Cursor
 from trialist.store.paging import rank, sign_of
 from trialist.store.reading import Reading
-from trialist.store.schema import METADATA, specs, studies, trials
+from trialist.store.schema import METADATA, line, specs, studies, trials, workers
 
 _PAGE = 1000
 _OF_STUDIES = [table for table in METADATA.sorted_tables if "sid" in table.c and table is not studies]
@@ -116,11 +117,36 @@ def _check_ranks(store: Reading, study_id: str, sid: int) -> Iterator[str]:
         last = found[-1][0]
 
 
-def check_tables(store: Store) -> Iterator[str]:
-    """Studies of which a part of the row is missing."""
+def check_line(store: Store, study_id: str, since: float | None) -> Iterator[str]:
+    """A study stands in the line of workers exactly where it waits for one or is led by one.
+
+    Args:
+        store: Frozen.
+        study_id: The study.
+        since: Its place, as its events have it; ``None``: it is none of the workers' now.
+    """
     if isinstance(store, Reading):
-        for (name,) in store._rows(_without_spec):
-            yield f"study '{name}' has no spec, so that nothing can read it."
+        found = [row[0] for row in store._rows(_place_in_line, sid=store._sid(study_id))]
+        if found != ([] if since is None else [since]):
+            there = f"since {found[0]!r}" if found else "not at all"
+            due = "not at all" if since is None else f"since {since!r}"
+            yield f"it stands in the line of workers {there}, but by its events it should {due}."
+
+
+def check_tables(store: Store) -> Iterator[str]:
+    """Studies of which a part of the row is missing, and workers whose row says two things or cannot be read."""
+    if not isinstance(store, Reading):
+        return
+    for (name,) in store._rows(_without_spec):
+        yield f"study '{name}' has no spec, so that nothing can read it."
+    for name, seen_at, text in store._rows(_all_workers):
+        try:
+            (worker,) = store._decoded(rows.read_worker, [(text,)])
+        except StoreError:
+            yield f"the row of worker {name} cannot be read, so that no worker can be listed."
+            continue
+        if (worker.id, worker.seen_at) != (name, seen_at):
+            yield f"the row of worker {name}, seen at {seen_at!r}, tells of {worker.id}, seen at {worker.seen_at!r}."
 
 
 def remains(store: Store) -> Iterator[str]:
@@ -155,6 +181,14 @@ def _ranks() -> Select[Any]:
     mine = trials.c.sid == bindparam("sid")
     query = select(trials.c.number, trials.c.rank, trials.c.state).where(mine, trials.c.number > bindparam("cursor"))
     return query.order_by(trials.c.number).limit(bindparam("limit"))
+
+
+def _place_in_line() -> Select[Any]:
+    return select(line.c.since).where(line.c.sid == bindparam("sid"))
+
+
+def _all_workers() -> Select[Any]:
+    return select(workers.c.id, workers.c.seen_at, workers.c.data)
 
 
 def _without_spec() -> Select[Any]:
