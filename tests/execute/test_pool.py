@@ -32,10 +32,10 @@ def pool(tmp_path, monkeypatch):
         drive.cold = cold
         return drive
 
-    def of_function(text, name="mine:f"):
+    def of_function(text, name="mine:f", **options):
         (tmp_path / "mine.py").write_text(textwrap.dedent(text))
         monkeypatch.syspath_prepend(tmp_path)
-        return make(function_launch(name, metric_names=("loss",)))
+        return make(function_launch(name, metric_names=("loss",)), **options)
 
     def of_script(text, **launch):
         file = tmp_path / "script.py"
@@ -158,6 +158,24 @@ class TestFunctions:
             del here["Net"]
         (end,) = pool(function_launch(pickled, metric_names=("loss",))).run(segment(tmp_path))
         assert (end.error, end.metrics["loss"]) == (None, 3.0)
+
+    @pytest.mark.parametrize("how", ["sys.stdout = sys.stderr = None", "sys.stdout.close(); sys.stderr.close()"])
+    @pytest.mark.parametrize("start", ["fork", "spawn"])
+    def test_a_function_that_takes_its_streams_away_returns_and_fails_as_any_other(self, pool, tmp_path, how, start):
+        drive = pool.of_function(
+            f"""
+            import sys
+            def f(trial):
+                {how}
+                if trial.number == 1:
+                    raise ValueError("no")
+                return 1.0
+            """,
+            start=start,
+        )
+        returned, raised, after = drive.run(*(segment(tmp_path, number) for number in range(3)))
+        assert (dict(returned.metrics), dict(after.metrics)) == ({"loss": 1.0}, {"loss": 1.0})
+        assert raised.error.message == "ValueError: no"
 
 
 class TestScripts:

@@ -15,7 +15,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,7 +81,7 @@ class CommandExecutor:
         self._wardens = Wardens()
         self._count = 0
         self._suspects: set[int] = set()
-        """Trials one of which ended a worker that they shared: the next time each has a warden of its own."""
+        """Trials whose worker died, perhaps of them: from then on each has a warden of its own."""
         self._running: dict[AttemptKey, _Running] = {}
         self._keys: dict[int, AttemptKey] = {}
         self._reported: set[AttemptKey] = set()
@@ -247,7 +246,7 @@ class CommandExecutor:
         if "not_started" in message:
             return refused_by_system(key, running.argv, message["not_started"])
         if message["lost"] and not message["why"]:
-            return self._lost_with(
+            return self._suspected(
                 running.warden.name, (running.segment,), message["lost"], is_shared=message["shared"]
             )
         return ended(running.segment, message, reported=reported)
@@ -255,33 +254,29 @@ class CommandExecutor:
     def _lost(self, message: dict[str, Any]) -> LostSignal:
         """A worker died with several trials in it."""
         lost = [self._forget(self._keys[number]).segment for number in message["ids"] if number in self._keys]
-        is_shared = len(lost) > 1 and not message["on_purpose"]
-        signal = self._lost_with(message["worker"], lost, worker_died(message), is_shared=is_shared)
-        return replace(signal, is_blameless=True) if message["on_purpose"] else signal
+        why, is_shared = worker_died(message), len(lost) > 1
+        if message["on_purpose"]:
+            keys = tuple(segment.key for segment in lost)
+            return LostSignal(worker=message["worker"], keys=keys, message=why, is_blameless=True)
+        return self._suspected(message["worker"], lost, why, is_shared=is_shared)
 
-    def _lost_with(self, worker: str, lost: Sequence[Segment], why: str, *, is_shared: bool) -> LostSignal:
-        """The end of attempts whose worker died.
+    def _suspected(self, worker: str, lost: Sequence[Segment], why: str, *, is_shared: bool) -> LostSignal:
+        """The end of attempts whose worker died, perhaps of them: from now on each runs apart.
 
         Args:
             worker: Its name.
             lost: What ran in it.
             why: How it died.
-            is_shared: Several ran in it, and which of them was to blame nobody knows: next time each runs apart, and the
-                one to blame will show itself.
+            is_shared: Several ran in it, and nobody knows which was to blame; it will show itself.
         """
-        if is_shared:
-            self._suspects.update(segment.trial for segment in lost)
+        self._suspects.update(segment.trial for segment in lost)
         keys = tuple(segment.key for segment in lost)
         return LostSignal(worker=worker, keys=keys, message=why, is_blameless=is_shared)
 
     # wardens
 
     def _warden_for(self, trial: int) -> WardenProcess:
-        if trial not in self._suspects:
-            return self._wardens.shared()
-        warden = self._wardens.apart()
-        self._suspects.discard(trial)
-        return warden
+        return self._wardens.apart() if trial in self._suspects else self._wardens.shared()
 
     def _forget(self, key: AttemptKey) -> _Running:
         running = self._running.pop(key)
@@ -296,7 +291,7 @@ class CommandExecutor:
         lost = [running for running in self._running.values() if running.warden is warden]
         segments = [self._forget(running.segment.key).segment for running in lost]
         if segments:
-            self._due.append(self._lost_with(warden.name, segments, why, is_shared=len(segments) > 1))
+            self._due.append(self._suspected(warden.name, segments, why, is_shared=len(segments) > 1))
 
     def close(self) -> None:
         with self._wake_lock:

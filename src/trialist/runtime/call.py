@@ -13,6 +13,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,12 @@ def main(target: str, *metrics: str) -> int:
     channel = channel_of(os.environ)
     trial = context_of(os.environ, channel)
     ended = outcome(lambda: load(target), metrics, trial)
-    sys.stdout.flush()
+    flush()
     if ended.metrics:
         channel.say({"op": "result", "metrics": protocol.encode_metrics(ended.metrics)})
         faults.point("trial.result.sent")
     if ended.reason is not None and ended.order is None:
-        print(ended.detail or ended.message, file=sys.stderr, flush=True)
+        complain(ended.detail or ended.message)
         channel.say({"op": "failed", "reason": ended.reason, "message": ended.message, "detail": ended.detail})
     return exit_code(ended)
 
@@ -58,6 +59,20 @@ def outcome(find: Callable[[], Callable[..., Any]], metrics: Sequence[str], tria
         return Ended(reason="not_started", message=str(error))
     except Exception as error:  # noqa: BLE001 - whatever the import of the user's module raises
         return failed(error)._replace(reason="not_started")
+
+
+def flush() -> None:
+    """Write out what was printed; a trial may have closed its streams, or put something else in their place."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+
+
+def complain(text: str) -> None:
+    """Print to standard error, where there is still one."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def exit_code(ended: Ended) -> int:

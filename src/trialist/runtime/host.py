@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from trialist.core import faults
-from trialist.runtime.call import exit_code, load, outcome
+from trialist.runtime.call import complain, exit_code, flush, load, outcome
 from trialist.runtime.objective import Ended
 from trialist.runtime.process import ControllerGone, channel_of, context_of
 from trialist.runtime.protocol import ENV_SYS_PATH, MAX_LINE, encode, encode_metrics
@@ -228,7 +228,7 @@ class Host:
             trial = context_of(begin.env, channel)
             ended = outcome(lambda: self._functions.load(begin.target), begin.metrics, trial)
         except ControllerGone as gone:
-            print(gone, file=sys.stderr, flush=True)
+            complain(str(gone))
             return {**told, "code": 1}
         except OSError as error:  # no such directory, or its file of params is gone
             ended = Ended(reason="not_started", message=f"{error.strerror}: {error.filename}")
@@ -241,7 +241,7 @@ class Host:
                 message = f"it returned {len(ended.metrics):,} metrics, which is more than {MAX_LINE:,} bytes"
                 ended = ended._replace(reason="bad_result", message=message, detail="")
         if ended.reason is not None and ended.order is None:
-            print(ended.detail or ended.message, file=sys.stderr, flush=True)
+            complain(ended.detail or ended.message)
             told["failed"] = {"reason": ended.reason, "message": ended.message, "detail": ended.detail}
         return {**told, "code": exit_code(ended)}
 
@@ -269,7 +269,7 @@ class AsOwnProcess:
         self._environment = dict(os.environ)
         self._cwd = _cwd()
         self._streams = sys.stdout, sys.stderr
-        _flush()
+        flush()
         self._kept = [os.dup(1), os.dup(2)]
         os.dup2(self._begin.stdout, 1)
         os.dup2(self._begin.stderr, 2)
@@ -288,7 +288,7 @@ class AsOwnProcess:
                 signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
         os.umask(self._umask)
-        _flush()
+        flush()
         sys.stdout, sys.stderr = (
             os.fdopen(descriptor, "w", 1, errors="backslashreplace", closefd=False) if stream.closed else stream
             for descriptor, stream in zip((1, 2), self._streams, strict=True)
@@ -310,14 +310,6 @@ def _cwd() -> str | None:
         return os.getcwd()  # noqa: PTH109 - compared as text
     except FileNotFoundError:  # the trial removed it
         return None
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):  # the trial closed it, or put something else in its place
-            continue
 
 
 def resident_bytes() -> int:
