@@ -133,7 +133,7 @@ def new_postgres(server: PostgresServer) -> str:
 
 
 def ask(result: Result, sizes: Sizes) -> None:
-    writers, trials = sizes.of(16, 2), sizes.of(50, 2)
+    writers, trials = sizes.of(16, 2), sizes.of(240, 2)  # enough that a start and an end do not count
     with tempfile.TemporaryDirectory() as folder, PostgresServer({"max_connections": "100"}) as server:
         stores: dict[str, Callable[[], str]] = {
             "SQLite": partial(new_sqlite, Path(folder), [0]),
@@ -141,7 +141,7 @@ def ask(result: Result, sizes: Sizes) -> None:
         }
 
         def once(new: Callable[[], str], how: str) -> float:
-            return together(how, new(), writers, trials * (10 if how == "run" else 1))
+            return together(how, new(), writers, trials * (2 if how == "run" else 1))
 
         ways = {"bare transactions": "bare", "ask and tell": "ask_and_tell", "run": "run"}
         cases = {
