@@ -85,6 +85,17 @@ def test_a_short_write_is_half_only_where_it_is_struck(switch):
     assert bytes(faults.short("sinks.torn", memoryview(b"a"))) == b"a"
 
 
+def test_a_disk_is_full_while_a_file_says_so(switch, tmp_path):
+    switch("engine.commit.before=full@1-9", tmp_path)
+    faults.point("engine.commit.before")
+    (tmp_path / "engine.commit.before.full").touch()
+    with pytest.raises(OSError, match=r"engine\.commit\.before") as told:
+        faults.point("engine.commit.before")
+    assert told.value.errno == errno.ENOSPC
+    (tmp_path / "engine.commit.before.full").unlink()
+    faults.point("engine.commit.before")
+
+
 @pytest.mark.parametrize(("action", "code"), [("kill", -signal.SIGKILL), ("exit", 70)])
 def test_a_process_ends_at_a_point(action, code):
     program = "from trialist.core import faults\nfaults.point('engine.leased')\nfaults.point('engine.leased')\nprint(1)"

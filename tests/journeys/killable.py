@@ -5,7 +5,8 @@ python killable.py STORE_URL NAME SEARCHER EXECUTOR NUM_TRIALS JOBS SCHEDULER
 Prints ``leading``, then ``ended NUMBER VALUE`` for each trial whose end is committed, then ``done``; an error is one line on
 standard error and the error's exit code. Where ``KILLABLE_GATE`` names a pipe, each report takes a byte from it and waits
 until there is one: who fills the pipe says how far the study can come. ``KILLABLE_CHECKPOINTS`` makes trials save
-checkpoints and go on from them; ``KILLABLE_EVENTS`` names a file for the events.
+checkpoints and go on from them; ``KILLABLE_EVENTS`` names a file for the events. The executor ``pool:spawn`` is a pool's
+worker processes.
 """
 
 from __future__ import annotations
@@ -77,12 +78,13 @@ def main(store, name, searcher, executor, num_trials, jobs, scheduler):
         resume=True,
     )
     events = os.environ.get("KILLABLE_EVENTS")
+    kind, _, start = executor.partition(":")
     print("leading", flush=True)
     study.run(
         objective,
         num_trials=int(num_trials),
         jobs=int(jobs),
-        executor=executor,
+        executor={"name": kind, "start": start} if start else kind,
         sinks=[Told(), *([EventsJsonl(events)] if events else [])],
         callbacks=[lambda study, trial: None] if events else [],
         progress=False,

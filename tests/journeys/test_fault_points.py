@@ -17,12 +17,14 @@ import pytest
 import trialist
 from trialist.api import fsck
 from trialist.api.exporting import export_text
+from trialist.api.moving import study_lines
 from trialist.core.faults import ENVIRONMENT, MARKS, POINTS
 from trialist.core.records import Command, CommandKind
 from trialist.core.states import TrialStatus
 from trialist.store.locate import open_store
 
-PASSINGS = (1, 3) if int(os.environ.get("TRIALIST_KILLS", "6")) >= 50 else (1,)
+FULL = int(os.environ.get("TRIALIST_KILLS", "6")) >= 50
+PASSINGS = (1, 3) if FULL else (1,)
 TRIALS = 5
 ELSEWHERE = {
     "store.delete.study": "delete",
@@ -36,12 +38,37 @@ ELSEWHERE = {
     "export.written": "export",
 }
 """Points that leading a study does not pass, with the scenario that does."""
+WORKERS = ("worker.", "store.claim.")
+"""``test_killed_workers`` has those."""
 ROLE = {"warden": "warden", "trial": "trial"}
-LED = sorted(point for point in POINTS if point not in ELSEWHERE)
+LED = sorted(point for point in POINTS if point not in ELSEWHERE and not point.startswith(WORKERS))
+IN_TRIALS = {point for point in POINTS if point.startswith("trial.")}
+PASSED = {
+    "inline": {point for point in IN_TRIALS if point.startswith("trial.checkpoint.")},
+    "command": IN_TRIALS - {"trial.end.sent"},
+    "pool": IN_TRIALS - {"trial.end.sent"},
+    "pool:spawn": IN_TRIALS - {"trial.result.sent"},
+}
+"""What is passed in a trial, wherever that runs; an inline trial is the engine's own process."""
 
 
 def role_of(point: str) -> str:
     return ROLE.get(point.partition(".")[0], "engine")
+
+
+def executor_of(point: str) -> str:
+    """The quickest one with which a study passes a point."""
+    if point == "trial.end.sent":
+        return "pool:spawn"
+    # A lease is renewed in a run that lasts longer than a third of it.
+    return "command" if role_of(point) != "engine" or point in ("executor.start", "store.lease.renewed") else "inline"
+
+
+CASES = [(executor_of(point), point) for point in LED]
+CASES += [(kind, point) for kind in ("pool", "pool:spawn") for point in sorted(PASSED[kind])]
+CASES += [(kind, point) for kind in ("pool", "pool:spawn") for point in LED if point.startswith("warden.")]
+CASES = sorted(set(CASES))
+OVER_POSTGRESQL = LED if FULL else [point for point in LED if point.startswith(("store.", "engine.commit"))]
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +90,10 @@ def whole_rows(tmp_path_factory):
 def led(killable):
     """The scenario of leading: checkpoints that free each other, a sink with a file, callbacks, a command that waits."""
 
-    def make(name, folder, executor="command"):
-        store = f"sqlite:///{folder}/{name}.db"
+    def make(name, folder, executor="command", store=None):
         return killable(
             name,
-            store=store,
+            store=store or f"sqlite:///{folder}/{name}.db",
             executor=executor,
             trials=TRIALS,
             KILLABLE_CHECKPOINTS="1",
@@ -88,17 +114,11 @@ def prepared(point, killed):
     return {"TRIALIST_LEASE_S": "0.3"} if point == "store.lease.renewed" else {}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("passing", PASSINGS)
-@pytest.mark.parametrize("point", LED)
-def test_killed_at_a_point_of_leading(led, whole_rows, tmp_path, point, passing):
+def strike(killed, folder, point, passing, whole):
+    """Kill a study at a point, have it go on to its end, and see that it is as if nothing had happened."""
     role = role_of(point)
-    renews = point == "store.lease.renewed"  # takes a run that lasts longer than a third of a lease
-    killed = led(
-        "killed", tmp_path, "inline" if role == "engine" and point != "executor.start" and not renews else "command"
-    )
     environment = prepared(point, killed)
-    marks = tmp_path / "marks"
+    marks = folder / "marks"
     code = killed.struck(f"{role}:{point}=kill@{passing}", marks, **environment)
     struck = (marks / f"{point}@{passing}").exists()
     assert struck or passing > 1, "nobody passes this point"
@@ -109,30 +129,34 @@ def test_killed_at_a_point_of_leading(led, whole_rows, tmp_path, point, passing)
         killed.finish()
     killed.wait_until_gone()
     killed.check(replay=True)
-    compare(killed, whole_rows(lambda name, folder: led(name, folder)), failed=struck and role == "trial")
-    with closing(open_store(killed.store)) as store:
-        study = trialist.load_study(killed.name, store=store)
-        assert (tmp_path / "killed.jsonl").read_text() == "".join(export_text(study, "events"))
+    compare(killed, whole, failed=struck and point in IN_TRIALS - {"trial.end.sent"})
+    assert (folder / "killed.jsonl").read_text() == "".join(export_text(killed.study, "events"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("passing", PASSINGS)
+@pytest.mark.parametrize(("executor", "point"), CASES)
+def test_killed_at_a_point_of_leading(led, whole_rows, tmp_path, executor, point, passing):
+    strike(led("killed", tmp_path, executor), tmp_path, point, passing, whole_rows(led))
 
 
 @pytest.mark.extras
 @pytest.mark.slow
-@pytest.mark.parametrize("point", [point for point in LED if point.startswith(("store.", "engine.commit"))])
-def test_killed_at_a_point_of_the_store_over_postgresql(killable, postgres_url, tmp_path, point):
-    executor = "command" if point == "store.lease.renewed" else "inline"
-    options = {"executor": executor, "trials": TRIALS, "KILLABLE_CHECKPOINTS": "1"}
-    killed = killable("killed", store=postgres_url, **options)
-    environment = {"TRIALIST_LEASE_S": "0.3"} if point == "store.lease.renewed" else {}
-    code = killed.struck(f"engine:{point}=kill", tmp_path / "marks", **environment)
-    assert (tmp_path / "marks" / f"{point}@1").exists()
-    assert code == -signal.SIGKILL, killed.said
-    killed.wait_until_gone()
-    killed.check()
-    killed.finish()
-    killed.check(replay=True)
-    whole = killable("whole", store=postgres_url, **options)
-    whole.finish()
-    assert killed.rows() == whole.rows()
+@pytest.mark.parametrize("passing", PASSINGS)
+@pytest.mark.parametrize("point", OVER_POSTGRESQL)
+def test_killed_at_a_point_of_leading_over_postgresql(led, whole_rows, postgres_url, tmp_path, point, passing):
+    killed = led("killed", tmp_path, executor_of(point), postgres_url)
+    strike(killed, tmp_path, point, passing, whole_rows(led))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", PASSED)
+def test_a_trial_passes_its_points_wherever_it_runs(led, tmp_path, executor):
+    role = "engine" if executor == "inline" else "trial"
+    passing = led("passing", tmp_path, executor)
+    faults = ",".join(f"{role}:{point}=pass" for point in sorted(IN_TRIALS))
+    assert passing.struck(faults, tmp_path / "marks") == 0, passing.said
+    assert {mark.name for mark in (tmp_path / "marks").iterdir()} == {f"{point}@1" for point in PASSED[executor]}
 
 
 def compare(killed, whole, *, failed: bool) -> None:
@@ -186,11 +210,11 @@ def store_url(tmp_path):
     return url
 
 
-def killed_once(tmp_path, point, program, *arguments):
+def killed_once(tmp_path, point, program, *arguments, passing=1):
     marks = tmp_path / "marks"
     marks.mkdir()
-    assert run_program(program, *arguments, faults=f"{point}=kill", marks=str(marks)) == -signal.SIGKILL
-    assert (marks / f"{point}@1").exists()
+    assert run_program(program, *arguments, faults=f"{point}=kill@{passing}", marks=str(marks)) == -signal.SIGKILL
+    assert (marks / f"{point}@{passing}").exists()
 
 
 @pytest.mark.parametrize("point", [point for point, scenario in ELSEWHERE.items() if scenario == "delete"])
@@ -242,3 +266,38 @@ def as_old(store_url) -> str:
         connection.execute("DROP TABLE workers")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     return OLD
+
+
+IMPORT = """
+import sys
+import trialist
+from trialist.api import importing
+importing._PIECE = 4
+trialist.import_studies(sys.argv[1], store=sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize(
+    ("point", "passing"), [("store.import.piece", 1), ("store.import.piece", 3), ("store.import.publish", 1)]
+)
+def test_killed_in_an_import(store_url, tmp_path, point, passing):
+    file, target = tmp_path / "one.study", f"sqlite:///{tmp_path}/target.db"
+    with closing(open_store(store_url)) as store:
+        text = "".join(study_lines(store, [store.find_study("one")]))
+    file.write_text(text)
+    killed_once(tmp_path, point, IMPORT, str(file), target, passing=passing)
+    found = fsck(store=target)
+    assert found.ok
+    assert [
+        finding.problem for finding in found.findings if "an import that did not come to its end" in finding.problem
+    ]
+    with closing(open_store(target)) as store:
+        assert store.find_study("one") is None
+        assert store.list_studies().studies == []
+    assert run_program(IMPORT, str(file), target) == 0
+    assert fsck(store=target, replay=True).findings == []
+    with closing(open_store(target)) as store:
+        assert "".join(study_lines(store, [store.find_study("one")])) == text
+        study = trialist.load_study("one", store=store)
+        study.run(one_step, num_trials=4)
+        assert study.row.num_suggested == 4

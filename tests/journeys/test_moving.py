@@ -180,6 +180,9 @@ def test_killed_in_an_import(made, target, point, monkeypatch):
     with closing(open_store(target)) as store:
         assert store.list_studies().studies == []
         assert store.find_study("naïve \N{SNOWMAN}") is None
+    found = fsck(store=target)
+    assert found.ok
+    assert ["an import that did not come" in finding.problem for finding in found.findings] == [True]
     assert subprocess.run(command, check=False).returncode == 0
     assert fsck(store=target, replay=True).findings == []
 
@@ -190,6 +193,7 @@ def test_of_two_imports_at_a_time_one_is_made(made, target):
         first = next(json.loads(line) for line in path.read_text().splitlines() if "study_created" in line)
         spec = event_from_json(first).body.spec
         staged = store.stage_study(spec)
+        assert fsck(store=target).findings == []
         with pytest.raises(Conflict, match="another process is importing it now"):
             trialist.import_studies(path, store=target)
         staged.discard()

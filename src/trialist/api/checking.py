@@ -118,7 +118,9 @@ class _Fsck:
         for problem in check_tables(self._store):
             yield Finding(Severity.WRONG, "", problem)
         for problem in remains(self._store):
-            yield Finding(Severity.WARNING, "", f"{problem[:-1]}; the next 'trialist delete' removes them.")
+            yield Finding(
+                Severity.WARNING, "", f"{problem[:-1]}; the next 'trialist delete' or 'trialist import' removes them."
+            )
 
     def _study(self, named: Named) -> Iterator[Finding]:
         name = named.name

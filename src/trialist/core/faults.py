@@ -11,7 +11,7 @@ the ``FIRST`` (1 where none is given) to the ``LAST`` (the first alone). Actions
     kill     SIGKILL to this process            enospc   raise OSError(ENOSPC)
     stop     SIGSTOP to this process            eio      raise OSError(EIO)
     exit     end it at once with code 70        wait     until the file POINT.go lies in TRIALIST_FAULTS_DIR
-    pass     nothing but the mark
+    pass     nothing but the mark                full     ENOSPC while POINT.full lies in TRIALIST_FAULTS_DIR
 
 Where ``TRIALIST_FAULTS_DIR`` names a directory, a point leaves a file ``POINT@PASSING`` there just before it strikes, and
 does not strike where that file is already: so of many processes one is struck, and a test sees that it was. For tests
@@ -208,6 +208,11 @@ def _wait(name: str) -> None:
         time.sleep(_LOOK_EVERY_S)
 
 
+def _full(name: str) -> None:
+    if os.path.exists(f"{os.environ[MARKS]}/{name}.full"):  # noqa: PTH110 - as above
+        _enospc(name)
+
+
 def _nothing(_: str) -> None:
     """The mark is all."""
 
@@ -219,6 +224,7 @@ _ACTIONS: dict[str, Callable[[str], None]] = {
     "enospc": _enospc,
     "eio": _eio,
     "wait": _wait,
+    "full": _full,
     "pass": _nothing,
 }
 _passed: Counter[str] = Counter()

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, Table, bindparam, func, select
+from sqlalchemy import ColumnElement, Select, Table, bindparam, func, not_, select
 
 from trialist.core.errors import StoreError
 from trialist.core.ports import Store
-from trialist.store import rows
+from trialist.store import rows, statements
 from trialist.store.backend import Cursor
+from trialist.store.holders import LeaseState
 from trialist.store.paging import rank, sign_of
 from trialist.store.reading import Reading
 from trialist.store.schema import METADATA, line, specs, studies, trials, workers
@@ -150,9 +151,12 @@ def check_tables(store: Store) -> Iterator[str]:
 
 
 def remains(store: Store) -> Iterator[str]:
-    """Rows of studies that are deleted: what a delete left when it was killed. They go with the next delete."""
+    """What killed imports and killed deletes have left. It goes with the next of either."""
     if not isinstance(store, Reading):
         return
+    for _, epoch, held_by, boot_until, wall_until in store._rows(statements.staged):
+        if LeaseState(epoch, rows.read_holder(held_by), boot_until, wall_until).leader() is None:
+            yield "an import that did not come to its end has left rows that nobody sees."
     for table in _OF_STUDIES:
         last = -1
         while (row := store._rows(_next_sid, table, sid=last)) != []:
@@ -166,7 +170,12 @@ def remains(store: Store) -> Iterator[str]:
 
 
 def _all_studies() -> Select[Any]:
-    return select(studies.c.id, studies.c.name).order_by(studies.c.sid.desc())
+    return select(studies.c.id, studies.c.name).where(_is_there()).order_by(studies.c.sid.desc())
+
+
+def _is_there() -> ColumnElement[bool]:
+    """Not a study on its way in, which nobody sees yet."""
+    return not_(studies.c.name.startswith(statements.STAGED, autoescape=True))
 
 
 def _own_columns() -> Select[Any]:
@@ -193,7 +202,7 @@ def _all_workers() -> Select[Any]:
 
 def _without_spec() -> Select[Any]:
     known = select(specs.c.sid).where(specs.c.sid == studies.c.sid).exists()
-    return select(studies.c.name).where(~known)
+    return select(studies.c.name).where(~known, _is_there())
 
 
 def _next_sid(table: Table) -> Select[Any]:
