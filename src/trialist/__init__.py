@@ -17,6 +17,7 @@ _EXPORTS: dict[str, str] = {
     "create_study": "trialist.api:create_study",
     "load_study": "trialist.api:load_study",
     "list_studies": "trialist.api:list_studies",
+    "list_workers": "trialist.api:list_workers",
     "delete_study": "trialist.api:delete_study",
     "import_studies": "trialist.api:import_studies",
     "fsck": "trialist.api:fsck",

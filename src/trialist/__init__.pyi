@@ -8,6 +8,7 @@ from trialist.api import (
     fsck,
     import_studies,
     list_studies,
+    list_workers,
     load_study,
 )
 from trialist.core.errors import (
@@ -87,6 +88,7 @@ __all__ = [
     "fsck",
     "import_studies",
     "list_studies",
+    "list_workers",
     "load_study",
     "params",
     "report",

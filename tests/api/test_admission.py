@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trialist.api.admission import Room, Share, fits, left_of, misfit, room_text, whole_room
+from trialist.core.errors import ConfigError
 from trialist.core.records import Budget, StudySpec
 from trialist.testing.event_script import study_spec
 
@@ -69,3 +70,15 @@ def test_a_worker_has_what_it_is_told(monkeypatch):
     assert machine.devices == ("3", "5", "7")
     assert machine.resources["memory_gb"] > 0
     assert room_text({"cpu": 2.0, "memory_gb": 7.64}) == "2 cpu, 7.6 memory_gb"
+
+
+def test_more_accelerators_than_there_are_cannot_be_given(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,7")
+    assert whole_room(gpu=2).devices == ("3", "5")
+    with pytest.raises(ConfigError, match="gpu: is 4, and this process may use 3"):
+        whole_room(gpu=4)
+
+
+def test_the_memory_of_a_worker_is_what_its_container_has(monkeypatch):
+    monkeypatch.setattr("trialist.api.admission.machine_resources", lambda: {"cpu": 2.0, "gpu": 0.0, "memory_gb": 1.5})
+    assert whole_room().resources["memory_gb"] == 1.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import trialist
 from trialist.api import Study
 from trialist.api.workforce import Presence, presence, waited_for, workforce
-from trialist.core.errors import ConfigError, ObjectiveError, StudyLed, StudyMismatch, UnknownName
+from trialist.core.errors import ConfigError, ObjectiveError, StudyLed, StudyMismatch, UnknownName, UserError
 from trialist.core.events import StudyClaimed, StudySubmitted
 from trialist.core.records import Worker
 from trialist.core.states import StudyStatus
@@ -163,3 +164,26 @@ def test_a_worker_is_there_until_it_is_dead_or_silent(study):
     assert waited_for(study.store, study.row, 100.0) is None
     assert [(one.worker.name, one.leads) for one in workforce(study.store, 100.0)] == [("w", ()), ("d", ())]
     assert list(study.events(kinds=[StudyClaimed])) == []
+
+
+def test_an_executor_is_submitted_with_its_options(study):
+    study.submit(objective, 2, executor={"name": "pool", "start": "spawn", "residents": 2})
+    options = study.row.spec.executor.options
+    assert study.row.spec.executor.name == "pool"
+    assert {**options, "function": None} == {"function": None, "start": "spawn", "residents": 2}
+    assert options["function"].endswith("test_queueing:objective")
+    study.submit(objective, 3)
+    assert study.row.spec.executor.options == options
+    with pytest.raises(ConfigError, match="'pool' has no option 'strat'"):
+        study.submit(objective, executor={"name": "pool", "strat": "spawn"})
+    with pytest.raises(UserError, match="is for functions"):
+        trialist.create_study("command", SPACE, metric="loss", mode="min", store=study.store).submit(
+            ["echo", "{x}"], executor={"name": "command", "grace_s": 1}
+        )
+
+
+def test_workers_are_listed_from_python(study):
+    assert trialist.list_workers(store=study.store) == []
+    study.store.beat_worker(Worker(id="a" * 32, name="w", holder=holder(), seen_at=time.time(), started_at=1.0))
+    (staff,) = trialist.list_workers(store=study.store)
+    assert (staff.worker.name, staff.presence, staff.leads) == ("w", Presence.CONNECTED, ())

@@ -2,16 +2,20 @@
 
 from trialist.api.checking import Finding, Fsck, Severity, fsck
 from trialist.api.importing import Moved, import_studies
-from trialist.api.opening import create_study, delete_study, list_studies, load_study
+from trialist.api.opening import create_study, delete_study, list_studies, list_workers, load_study
 from trialist.api.study import Study
 from trialist.api.trials import AskedTrial, TrialHandle
+from trialist.api.workforce import Leads, Presence, Staff
 
 __all__ = [
     "AskedTrial",
     "Finding",
     "Fsck",
+    "Leads",
     "Moved",
+    "Presence",
     "Severity",
+    "Staff",
     "Study",
     "TrialHandle",
     "create_study",
@@ -19,5 +23,6 @@ __all__ = [
     "fsck",
     "import_studies",
     "list_studies",
+    "list_workers",
     "load_study",
 ]

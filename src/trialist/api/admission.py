@@ -8,16 +8,15 @@ given whole: two studies never share one.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from trialist.core.errors import ConfigError
 from trialist.core.records import StudySpec
 from trialist.engine.placement import machine_resources, visible_devices
 
 CPU, GPU, MEMORY = "cpu", "gpu", "memory_gb"
 _EPSILON = 1e-9
-_GB = 1e9
 
 
 class Share(NamedTuple):
@@ -54,14 +53,16 @@ def whole_room(
         gpu: Accelerators; ``None``: those that this process may use.
         memory_gb: Memory, in 10^9 bytes; ``None``: the machine's.
         others: Resources of other names.
+
+    Raises:
+        ConfigError: There are fewer accelerators than that.
     """
-    machine, devices = machine_resources(), visible_devices()
+    devices = visible_devices()
+    if gpu is not None and gpu > len(devices):
+        raise ConfigError(f"is {gpu}, and this process may use {len(devices)}: see CUDA_VISIBLE_DEVICES", path="gpu")
     devices = devices if gpu is None else devices[:gpu]
-    resources = {
-        CPU: machine[CPU] if cpu is None else cpu,
-        GPU: float(len(devices)),
-        MEMORY: _memory_gb() if memory_gb is None else memory_gb,
-    }
+    told = {CPU: cpu, GPU: float(len(devices)), MEMORY: memory_gb}
+    resources = {**machine_resources(), **{name: has for name, has in told.items() if has is not None}}
     return Room({**resources, **(others or {})}, tuple(devices))
 
 
@@ -110,7 +111,3 @@ def left_of(whole: Room, shares: Sequence[Share]) -> Room:
 
 def _needs(spec: StudySpec) -> Mapping[str, float]:
     return {CPU: 1.0, **spec.resources}
-
-
-def _memory_gb() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GB

@@ -34,10 +34,26 @@ class Line:
 
     def receive(self) -> list[Message]:
         """Wait for the next bytes; the whole messages among all so far. Empty and ``is_gone``: the other side has left."""
+        return self._received(self._read(0))
+
+    def rest(self) -> list[Message]:
+        """The whole messages among all that is there already; waits for nothing."""
+        found: list[Message] = []
+        while not self.is_gone:
+            try:
+                data = self._read(socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            found += self._received(data)
+        return found
+
+    def _read(self, flags: int) -> bytes:
         try:
-            data = self.socket.recv(1 << 16)
+            return self.socket.recv(1 << 16, flags)
         except ConnectionResetError:
-            data = b""
+            return b""
+
+    def _received(self, data: bytes) -> list[Message]:
         if not data:
             self.is_gone = True
             return []

@@ -13,6 +13,7 @@ from trialist._version import __version__
 from trialist.api.assembling import as_metrics, as_spec, make_scheduler, make_searcher
 from trialist.api.naming import artifacts_dir, check_name
 from trialist.api.study import Study
+from trialist.api.workforce import Staff, workforce
 from trialist.core.errors import ConfigError, NotFound, StudyExists, StudyMismatch
 from trialist.core.ports import Store
 from trialist.core.records import Budget, Spec, StudySpec
@@ -196,6 +197,17 @@ def list_studies(
         if cursor is None:
             break
     return found[:limit]
+
+
+def list_workers(*, store: str | Store | None = None) -> list[Staff]:
+    """The workers of a store (``trialist worker``), by when they started: each with what it leads, and whether it is there.
+
+    One that died or went silent is ``lost``, and leaves the list after an hour.
+
+    Args:
+        store: As in ``create_study``.
+    """
+    return workforce(_opened(store), time.time())
 
 
 def delete_study(name: str, *, store: str | Store | None = None) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trialist import registry
+from trialist.api.assembling import as_spec, check_executor_options
 from trialist.api.naming import describe_objective, importable
 from trialist.api.workforce import connected
 from trialist.config.template import check_command
@@ -40,7 +41,8 @@ class Submission(NamedTuple):
     objective: Objective | None = None
     budget: Mapping[str, Any] = {}
     """Fields of ``Budget`` to change."""
-    executor: str | None = None
+    executor: str | Mapping[str, Any] | None = None
+    """By name, or with options as ``{"name": …, option: value}``."""
     resources: Mapping[str, float] | None = None
     timeout_s: float | None = None
     path: Sequence[str] = ()
@@ -245,22 +247,20 @@ def _recorded(study: Study) -> _Described:
     )
 
 
-def _executor(asked: str | None, found: _Described, recorded: Spec, jobs: int) -> Spec:
+def _executor(asked: str | Mapping[str, Any] | None, found: _Described, recorded: Spec, jobs: int) -> Spec:
+    given = as_spec("executor", asked, worker_executor())
+    assert given is not None
     if FUNCTION not in found.run:
-        if asked not in (None, "command"):
-            raise UserError(f"executor '{asked}' runs no commands: leave it out, or use 'command'")
+        if asked is not None and (given.name != "command" or given.options):
+            raise UserError(f"executor '{given.name}' is for functions: leave it out, or use 'command' without options")
         return recorded if DOOR in found.run else Spec(name="command")
-    options = {FUNCTION: found.run[FUNCTION]}
+    target = {FUNCTION: found.run[FUNCTION]}
     if asked is None:
-        return (
-            recorded
-            if recorded.options.get(FUNCTION) == options[FUNCTION]
-            else Spec(name=worker_executor(), options=options)
-        )
-    registry.load("executor", asked)
-    if asked == "inline" and jobs > 1:
+        return recorded if recorded.options.get(FUNCTION) == target[FUNCTION] else replace(given, options=target)
+    check_executor_options(given.name, given.options)
+    if given.name == "inline" and jobs > 1:
         raise ConfigError(f"'inline' runs one trial at a time, and jobs is {jobs}", path="executor")
-    return Spec(name=asked, options=options)
+    return replace(given, options={**target, **given.options})
 
 
 # --- where it stands --------------------------------------------------------------------------------------------------

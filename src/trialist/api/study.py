@@ -257,7 +257,7 @@ class Study:
         num_trials: int | None = None,
         *,
         jobs: int | None = None,
-        executor: str | None = None,
+        executor: str | Mapping[str, Any] | None = None,
         resources: Mapping[str, float] | None = None,
         time_budget_s: float | None = None,
         max_failures: int | None = None,
@@ -277,7 +277,7 @@ class Study:
                 ``training``), over which a trial's params are laid. ``None``: what the study ran before.
             num_trials: As for ``run``. This and the others: ``None`` leaves what the study has.
             jobs: As for ``run``.
-            executor: As for ``run``, for functions; ``None``: each trial in a process of its own.
+            executor: As for ``run``, with options or without, for functions; ``None``: each trial in a process of its own.
             resources: What one trial takes; a worker takes the study where that fits.
             time_budget_s: As for ``run``.
             max_failures: As for ``run``.

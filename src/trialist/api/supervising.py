@@ -8,21 +8,20 @@ imported, so that a study that is submitted while there is room runs at once. Kn
 from __future__ import annotations
 
 import os
-import selectors
 import signal
-import socket
-import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from trialist._version import __version__
+from trialist.api import happenings
 from trialist.api.admission import Room, Share, fits, left_of, misfit, room_text
-from trialist.api.messages import Line, Message
+from trialist.api.crew import Crew, Heard, Leader
+from trialist.api.happenings import Happening
+from trialist.api.messages import Message
 from trialist.api.workforce import Presence, presence
 from trialist.core.errors import StoreBusy, StoreError, UserError
 from trialist.core.ports import Store
@@ -34,10 +33,12 @@ from trialist.store.locate import MEMORY, open_store, store_url
 BEAT_S = 5.0
 LOOK_FIRST_S, LOOK_LAST_S = 0.1, 1.0
 """How often the line is looked at: soon after something happened, and when nothing has for a while."""
+STORE_TIMEOUT_S = 2.0
+"""How long one call may wait for a store: so soon a worker hears that it is to leave, also where the store is away."""
+TELL_AFTER_S = 5.0
+"""A store that is away for less is not worth a word."""
 KILL_AFTER_S = 45.0
 """A leader that was told to stop now and has not by then is ended."""
-_LEAVES_WITHIN_S = 5.0
-"""So long may a process that leads nothing take to end."""
 _BAD_STARTS = 3
 _FILE = "sqlite:///"
 
@@ -59,30 +60,6 @@ class Limits(NamedTuple):
     """Leave when there is nothing to do."""
     path: tuple[str, ...] = ()
     """Directories from which objectives are imported, before all others."""
-
-
-class Happening(NamedTuple):
-    """Something that a person should know."""
-
-    kind: str
-    text: str
-    """One line."""
-    study: str | None = None
-    facts: Mapping[str, Any] = {}
-
-
-@dataclass(slots=True, eq=False)
-class _Child:
-    """A process that leads a study, or waits for one."""
-
-    process: subprocess.Popen[bytes]
-    line: Line
-    is_ready: bool = False
-    is_asked: bool = False
-    study: str | None = None
-    share: Share = field(default_factory=lambda: Share({}))
-    end: Message | None = None
-    """Its last word."""
 
 
 class Supervisor:
@@ -111,22 +88,17 @@ class Supervisor:
         self._limits = limits
         self._tell = tell
         self._name = name or f"{holder().host}-{os.getpid()}"
-        self._store: Store | None = None if self._is_missing() else open_store(self.url, create=False)
+        self._store: Store | None = None if self._is_missing() else self._opened()
         self._worker: Worker | None = None
-        self._children: list[_Child] = []
-        self._dismissed: list[_Child] = []
-        self._selector = selectors.DefaultSelector()
-        self._woken, self._waker = os.pipe()
-        for end in (self._woken, self._waker):
-            os.set_blocking(end, False)
-        self._selector.register(self._woken, selectors.EVENT_READ, None)
+        self._crew = Crew()
         self._interrupts = 0
         self._drain_deadline: float | None = None
         self._kill_deadline: float | None = None
         self._look_due, self._look_every_s, self._beat_due = 0.0, LOOK_FIRST_S, 0.0
+        self._start_due, self._bad_starts, self._was_ready = 0.0, 0, False
         self._told_misfits: set[str] = set()
+        self._away_since: float | None = None
         self._trouble = ""
-        self._bad_starts = 0
         self._claims = 0
         self._failed = 0
         self._is_idle = False
@@ -136,13 +108,15 @@ class Supervisor:
     def interrupt(self) -> None:
         """Leave: the first time in order, the second time now; safe in a signal handler."""
         self._interrupts += 1
-        with suppress(BlockingIOError):
-            os.write(self._waker, b".")
+        self._crew.wake()
 
     def run(self) -> int:
         """Work until it is told to leave, or there is a reason to; the exit code.
 
         0: left in order. 1: ``once`` or ``until_idle``, and a study failed. 130: told twice; running trials were ended.
+
+        Raises:
+            StoreError, UserError: No process that could lead a study comes up here.
         """
         started = time.monotonic()
         if self._store is None:
@@ -155,9 +129,9 @@ class Supervisor:
                         return 0
                     self._find_store()
                 else:
-                    self._introduce()
+                    self._introduce(self._store)
                     self._keep_spare()
-                    self._look()
+                    self._look(self._store)
                     if self._is_done():
                         break
                 self._wait()
@@ -176,52 +150,71 @@ class Supervisor:
     def _is_missing(self) -> bool:
         return self.url.startswith(_FILE) and not os.path.exists(self._place)  # noqa: PTH110  an URL may hold any text
 
+    def _opened(self) -> Store:
+        return open_store(self.url, create=False, timeout_s=STORE_TIMEOUT_S)
+
     def _find_store(self) -> None:
         if not self._is_missing():
             with suppress(StoreBusy):  # somebody makes it in this moment
-                self._store = open_store(self.url, create=False)
+                self._store = self._opened()
 
-    def _introduce(self) -> None:
+    def _introduce(self, store: Store) -> None:
         """Say that this worker lives; the first time under a name of its own."""
         now = time.monotonic()
-        if now < self._beat_due or self._store is None:
+        if now < self._beat_due:
             return
         self._beat_due = now + BEAT_S
         try:
             if self._worker is None:
-                self._worker = self._presented(self._store)
+                self._worker = self._presented(store)
                 room = room_text(self._limits.room.resources)
                 self._say("started", f"worker {self._worker.name} on {self._place}: {room}; takes studies from here on")
             self._worker = replace(self._worker, seen_at=time.time(), is_draining=self._is_leaving)
-            self._store.beat_worker(self._worker)
+            store.beat_worker(self._worker)
         except StoreError as error:
             self._be_patient(error)
+        else:
+            self._recovered()
 
     def _presented(self, store: Store) -> Worker:
-        now = time.time()
-        taken = {one.name for one in store.workers() if presence(one, now) is not Presence.LOST}
-        name, count = self._name, 1
-        while name in taken:
-            count += 1
-            name = f"{self._name}-{count}"
-        return Worker(
+        """This worker under a name that no other one has: where two come with one name at once, both give way."""
+        worker = Worker(
             id=uuid.uuid4().hex,
-            name=name,
+            name=self._name,
             holder=holder(),
             version=__version__,
             capacity=self._limits.room.resources,
             max_studies=self._limits.max_studies,
-            started_at=now,
+            started_at=time.time(),
             beat_s=BEAT_S,
         )
+        count = 1
+        while True:
+            taken = _names(store, worker)
+            while worker.name in taken:
+                count += 1
+                worker = replace(worker, name=f"{self._name}-{count}")
+            store.beat_worker(replace(worker, seen_at=time.time()))
+            if worker.name not in _names(store, worker):
+                return worker
+            worker = replace(worker, name=f"{self._name}-{os.getpid()}")
 
     def _be_patient(self, error: StoreError) -> None:
-        """The store is away: said once, and tried again."""
+        """The store is away: said once, where it lasts, and tried again."""
+        now = time.monotonic()
         self._look_every_s = LOOK_LAST_S
-        self._look_due = time.monotonic() + LOOK_LAST_S
-        if str(error) != self._trouble:
+        self._look_due = self._start_due = now + LOOK_LAST_S
+        self._beat_due = min(self._beat_due, now + LOOK_LAST_S)
+        if self._away_since is None:
+            self._away_since = now
+        if not self._trouble and now - self._away_since >= TELL_AFTER_S:
             self._trouble = str(error)
             self._say("trouble", f"{error} Trying on.")
+
+    def _recovered(self) -> None:
+        if self._trouble:
+            self._say("recovered", "the store is there again")
+        self._away_since, self._trouble = None, ""
 
     def _say(self, kind: str, text: str, study: str | None = None, **facts: Any) -> None:
         self._tell(Happening(kind, text, study, facts))
@@ -244,43 +237,32 @@ class Supervisor:
             assert self._drain_deadline is not None
             if self._interrupts > 1 or now >= self._drain_deadline:
                 self._kill_deadline = now + KILL_AFTER_S
-                if self._leading:
+                if self._crew.leading:
                     self._say("stopping", "ends the running trials; studies go back to the line, with all they have")
-                self._signal(signal.SIGTERM)
+                self._crew.signal(signal.SIGTERM)
         if self._kill_deadline is not None and (self._interrupts > 2 or now >= self._kill_deadline):
-            self._signal(signal.SIGKILL)
+            self._crew.signal(signal.SIGKILL)
 
     def _drain(self) -> None:
-        leading = len(self._leading)
+        leading = len(self._crew.leading)
         grace = f"running trials have {self._limits.grace_s:g} s"
         what = f"takes no more studies, hands back {leading}; {grace}. Once more ends them now" if leading else "leaves"
         self._say("draining", what)
-        for child in list(self._children):
-            if child.study is None and not child.is_asked:
-                self._dismiss(child)
-        self._signal(signal.SIGINT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        for child in self._children:
-            if child.study is not None or number is signal.SIGKILL:
-                child.process.send_signal(number)
+        spare = self._crew.spare
+        if spare is not None and not spare.is_asked:
+            self._crew.dismiss(spare)
+        self._crew.signal(signal.SIGINT)
 
     def _is_done(self) -> bool:
-        if self._leading or any(child.is_asked for child in self._children):
+        spare = self._crew.spare
+        if self._crew.leading or (spare is not None and spare.is_asked):
             return False
         limits = self._limits
         return self._is_leaving or (limits.once and self._claims > 0) or (limits.until_idle and self._is_idle)
 
     def _leave(self) -> None:
-        """Nobody is left behind, whatever made us leave: leaders whose line is closed stop by themselves."""
-        for child in self._children:
-            child.line.close()
-        for child in (*self._children, *self._dismissed):
-            try:
-                child.process.wait(_LEAVES_WITHIN_S if child.study is None else KILL_AFTER_S)
-            except subprocess.TimeoutExpired:
-                child.process.kill()
-                child.process.wait()
+        """Nobody is left behind, whatever made us leave."""
+        self._crew.close(KILL_AFTER_S)
         if self._store is not None:
             with suppress(StoreError):
                 if self._worker is not None:
@@ -288,73 +270,58 @@ class Supervisor:
             self._store.close()
         if self._worker is not None:
             self._say("left", f"worker {self._worker.name} left")
-        self._selector.close()
-        for end in (self._woken, self._waker):
-            os.close(end)
 
     # --- leaders ---
-
-    @property
-    def _leading(self) -> list[_Child]:
-        return [child for child in self._children if child.study is not None]
 
     @property
     def _has_place(self) -> bool:
         most = 1 if self._limits.once else self._limits.max_studies
         if self._is_leaving or (self._limits.once and self._claims):
             return False
-        return most is None or len(self._leading) < most
+        return most is None or len(self._crew.leading) < most
 
     def _keep_spare(self) -> None:
         """One process waits for the next study, as long as there may be one."""
-        if not self._has_place or any(child.study is None for child in self._children):
+        if not self._has_place or self._crew.spare is not None or time.monotonic() < self._start_due:
             return
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "trialist.api.working", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,  # Ctrl-C is this process's business
-            )
-        child = _Child(process, Line(ours))
-        self._children.append(child)
-        self._selector.register(child.line, selectors.EVENT_READ, child)
         limits = self._limits
-        child.line.send(
-            store=self.url,
-            lease_s=limits.lease_s,
-            name="" if self._worker is None else self._worker.name,
-            path=limits.path,
-            resources=limits.room.resources,
-            devices=limits.room.devices,
-        )
+        try:
+            self._crew.start(
+                store=self.url,
+                lease_s=limits.lease_s,
+                name="" if self._worker is None else self._worker.name,
+                path=limits.path,
+                resources=limits.room.resources,
+                devices=limits.room.devices,
+            )
+        except OSError as error:
+            self._bad_start(UserError(f"no process that could lead a study can be started here: {error}"))
 
-    def _dismiss(self, child: _Child) -> None:
-        """A process that is not needed any more: it ends when its line does, and is waited for at the end."""
-        self._selector.unregister(child.line)
-        child.line.close()
-        self._children.remove(child)
-        self._dismissed.append(child)
-
-    def _look(self) -> None:
-        """Have the waiting process claim a study, where one fits."""
-        spare = next((child for child in self._children if child.study is None), None)
-        if spare is None or not spare.is_ready or spare.is_asked or self._store is None or not self._has_place:
+    def _bad_start(self, error: StoreError | UserError) -> None:
+        """A process for the next study could not be had: what is led goes on, and what worked once may work again."""
+        self._bad_starts += 1
+        self._start_due = time.monotonic() + LOOK_LAST_S
+        if self._bad_starts < _BAD_STARTS:
             return
-        now = time.monotonic()
-        if now < self._look_due:
+        if not self._crew.leading and (isinstance(error, StoreError) or not self._was_ready):
+            raise error
+        if self._bad_starts == _BAD_STARTS:
+            self._say("trouble", f"{str(error).rstrip('.')}. Trying on.")
+
+    def _look(self, store: Store) -> None:
+        """Have the waiting process claim a study, where one fits."""
+        spare, now = self._crew.spare, time.monotonic()
+        if spare is None or not spare.is_ready or spare.is_asked or not self._has_place or now < self._look_due:
             return
         self._look_due = now + self._look_every_s
         self._look_every_s = min(2 * self._look_every_s, LOOK_LAST_S)
-        free = left_of(self._limits.room, [child.share for child in self._leading])
+        free = left_of(self._limits.room, [leader.share for leader in self._crew.leading])
         try:
-            found = self._find(self._store, free)
+            found = self._find(store, free)
         except StoreError as error:
             self._be_patient(error)
             return
-        self._recovered()
-        self._is_idle = found is None and not self._leading
+        self._is_idle = found is None and not self._crew.leading
         if found is not None:
             spare.is_asked = True
             spare.line.send(op="claim", resources=free.resources, devices=free.devices)
@@ -375,136 +342,57 @@ class Supervisor:
             if cursor is None:
                 return None
 
-    def _recovered(self) -> None:
-        if self._trouble:
-            self._trouble = ""
-            self._say("recovered", "the store is there again")
-
     def _wait(self) -> None:
         """Until something happens, or it is time for something."""
         now = time.monotonic()
         dues = [self._beat_due, now + LOOK_LAST_S]
         if self._has_place:
             dues.append(self._look_due)
-        for _, _ in self._selector.select(max(0.01, min(dues) - now)):
-            pass
-        with suppress(BlockingIOError):
-            while os.read(self._woken, 4096):
-                pass
-        for key, _ in self._selector.select(0):
-            if key.data is not None:
-                self._hear(key.data)
+        for heard in self._crew.listen(max(0.01, min(dues) - now)):
+            if heard.message is None:
+                self._bury(heard)
+            else:
+                self._take(heard.leader, heard.message)
 
-    def _hear(self, child: _Child) -> None:
-        for message in child.line.receive():
-            self._take(child, message)
-        if child.line.is_gone:
-            self._selector.unregister(child.line)
-            child.line.close()
-            code = child.process.wait()
-            self._children.remove(child)
-            self._look_due, self._look_every_s = 0.0, LOOK_FIRST_S
-            self._bury(child, code)
-
-    def _take(self, child: _Child, message: Message) -> None:
+    def _take(self, leader: Leader, message: Message) -> None:
         match message["op"]:
             case "ready":
-                child.is_ready, self._bad_starts = True, 0
-                self._look_due = 0.0
+                leader.is_ready = self._was_ready = True
+                self._bad_starts, self._look_due = 0, 0.0
             case "none":
-                child.is_asked = False
+                leader.is_asked = False
                 self._look_due = time.monotonic() + self._look_every_s
-                if self._is_leaving:
-                    self._dismiss_later(child)
             case "claimed":
-                child.is_asked, child.study = False, message["study"]
-                child.share = Share(message["resources"], tuple(message["devices"]))
+                leader.is_asked, leader.study = False, message["study"]
+                leader.share = Share(message["resources"], tuple(message["devices"]))
                 self._claims += 1
                 self._look_due, self._look_every_s = 0.0, LOOK_FIRST_S
-                self._tell_claim(message)
+                self._tell(happenings.claimed(message))
                 if self._is_leaving:
-                    child.process.send_signal(signal.SIGINT)
+                    leader.process.send_signal(signal.SIGINT)
             case _:
-                child.end = message
+                leader.end = message
 
-    def _dismiss_later(self, child: _Child) -> None:
-        child.line.socket.shutdown(socket.SHUT_WR)  # it reads the end of the line and leaves; we hear that it has
-
-    # --- what is said ---
-
-    def _tell_claim(self, message: Message) -> None:
-        study, taken_from = message["study"], message["took_over"]
-        jobs = message["jobs"]
-        at_once = f", {jobs} at a time" if jobs > 1 else ""
-        if taken_from is not None:
-            text = f"took over {study} from {taken_from or 'a dead leader'}: {_done(message)}{at_once}"
-            self._say("took_over", text, study, **_facts(message))
-        else:
-            self._say("claimed", f"claimed {study}: {_done(message)}{at_once}", study, **_facts(message))
-
-    def _bury(self, child: _Child, code: int) -> None:
+    def _bury(self, heard: Heard) -> None:
         """A process has ended: what that means."""
-        if child.study is None:
-            self._bad_start(child, code)
-            return
-        end, study = child.end, child.study
-        if end is None:
-            how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            self._say("died", f"the leader of {study} died ({how}); the study is taken up again", study, exit_code=code)
-        elif end["op"] == "lost":
-            self._say("lost", f"lost {study}: its lease ran out, and another process leads it", study)
-        elif end["op"] == "broke":
-            self._say("broke", f"left {study}: {end['error']}", study)
-        else:
-            self._tell_end(study, end)
-
-    def _tell_end(self, study: str, end: Message) -> None:
-        status, reason = StudyStatus(end["status"]), end["reason"]
-        why = f" ({reason})" if reason else ""
-        best = (
-            ""
-            if end["best_value"] is None
-            else f"; best {end['metric']}={end['best_value']:.6g} (trial {end['best_trial']})"
-        )
-        match status:
-            case StudyStatus.QUEUED:
-                self._say("handed_back", f"handed back {study}: {_done(end)}", study, **_facts(end))
-            case StudyStatus.FAILED:
-                self._failed += 1
-                self._say("failed", f"failed {study}: {reason}; {_done(end)}", study, reason=reason, **_facts(end))
-            case StudyStatus.RUNNING:
-                self._say("lost", f"left {study}: another process leads it", study)
-            case _:
-                word = "finished" if status is StudyStatus.COMPLETED else status.value
-                text = f"{word} {study}{why}: {_done(end)}{best}"
-                self._say(word, text, study, reason=reason, **_facts(end))
-
-    def _bad_start(self, child: _Child, code: int) -> None:
-        """A process for the next study could not be had."""
-        if self._is_leaving or (code == 0 and child.end is None):
-            return
-        self._bad_starts += 1
-        told = "" if child.end is None else str(child.end.get("error", ""))
-        if self._bad_starts >= _BAD_STARTS:
-            raise (
-                StoreError(self.url, told)
-                if told
-                else UserError(
-                    f"no process that could lead a study comes up here (exit code {code}); see what it printed above"
+        leader, end = heard.leader, heard.leader.end
+        self._look_due, self._look_every_s = 0.0, LOOK_FIRST_S
+        if leader.study is not None:
+            self._failed += end is not None and end.get("status") == StudyStatus.FAILED
+            self._tell(happenings.ended(leader.study, end, heard.code))
+        elif end is not None and end["op"] == "away":
+            self._be_patient(StoreBusy(self.url, end["error"]))
+        elif end is not None and end["op"] == "unusable":
+            self._bad_start(StoreError(self.url, end["error"]))
+        elif heard.code and not self._is_leaving:
+            self._bad_start(
+                UserError(
+                    f"no process that could lead a study comes up here (exit code {heard.code}); see what it printed above"
                 )
             )
 
 
-def _done(message: Message) -> str:
-    """``7 of 20 trials done, 1 of them failed``."""
-    counts = message["counts"]
-    ended = sum(counts.get(status, 0) for status in ("completed", "stopped", "failed", "cancelled"))
-    total = message["num_trials"]
-    out_of = f"{ended} trial{'s' * (ended != 1)}" if total is None else f"{ended} of {total} trials"
-    failed = counts.get("failed", 0)
-    return f"{out_of} done" + (f", {failed} of them failed" if failed else "")
-
-
-def _facts(message: Message) -> dict[str, Any]:
-    keys = ("counts", "num_trials", "jobs", "metric", "best_value", "best_trial")
-    return {key: message[key] for key in keys}
+def _names(store: Store, own: Worker) -> set[str]:
+    """What other workers that are there are called."""
+    now = time.time()
+    return {one.name for one in store.workers() if one.id != own.id and presence(one, now) is not Presence.LOST}

@@ -14,20 +14,22 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from trialist.api.admission import Room, Share, fits
+from trialist.api.leader_log import printing_into
 from trialist.api.leading import Turn
 from trialist.api.messages import Line, Message
 from trialist.api.naming import artifacts_dir
 from trialist.api.objectives import ready
+from trialist.api.progress import expected
 from trialist.api.steering import SystemClock
 from trialist.api.study import Study
 from trialist.core import faults
-from trialist.core.errors import Conflict, LeaseLost, StoreError, StudyLed, TrialistError
+from trialist.core.errors import Conflict, LeaseLost, StoreBusy, StoreError, StudyLed, TrialistError
 from trialist.core.events import CheckpointFreed, LeaseLapsed, Noted, StudyClaimed, StudyStatusChanged, TrialEnded
 from trialist.core.ports import Store
 from trialist.core.records import Failure, FailureReason, Lease, OutcomeKind, Trial
@@ -41,6 +43,8 @@ from trialist.store.locate import open_store
 
 MAX_CLAIMS = 3
 """After so many leaders in a row that died before anything came of it, the study itself is the likely cause."""
+STORE_TIMEOUT_S = 10.0
+"""How long one call may wait for other writers; an engine tries again, and heeds between two tries that it is to leave."""
 LAST_WORDS_S = 30.0
 """How long a study may take to stop when its worker is gone."""
 _NOT_HERE = (
@@ -55,7 +59,7 @@ class _Leave(BaseException):
     """Told to leave before the engine led."""
 
 
-class Leader:
+class LeadingProcess:
     """Leads one study on behalf of a worker.
 
     Args:
@@ -68,7 +72,7 @@ class Leader:
         self._name: str = setup["name"]
         self._lease_s: float = setup["lease_s"]
         self._whole = Room(setup["resources"], tuple(setup["devices"]))
-        self._store = open_store(setup["store"], create=False)
+        self._store = open_store(setup["store"], create=False, timeout_s=STORE_TIMEOUT_S)
         sys.path[:0] = [place for place in setup["path"] if place not in sys.path]
 
     def claim(self, free: Room) -> tuple[Lease, Share] | None:
@@ -86,45 +90,45 @@ class Leader:
 
     def lead(self, lease: Lease, share: Share) -> None:
         """Lead a claimed study, and say how that ended."""
-        faults.point("worker.claimed")
-        row = self._row(lease)
-        self._line.send(
-            op="claimed",
-            study=row.name,
-            resources=share.resources,
-            devices=share.devices,
-            took_over=row.worker if row.status is StudyStatus.RUNNING else None,
-            **_progress(row),
-        )
-        study = Study(self._store, row)
         try:
-            with _leaving():
-                if not self._begin(lease, row):
-                    return
-                faults.point("worker.begun")
-                _into_log(artifacts_dir(self._store.url, row.id, row.name) / "leader.log")
-                with _kept(self._store, lease):
-                    lead = ready(study)
-            lead(Turn(lease, share.resources, share.devices))
+            faults.point("worker.claimed")
+            self._lead(lease, share)
+            faults.point("worker.ended")
+            row = self._row(lease)
+            self._line.send(op="ended", status=row.status.value, reason=row.reason, **_progress(row))
         except LeaseLost:
             self._line.send(op="lost")
-            return
-        except (_Leave, KeyboardInterrupt):
-            self._hand_back(lease)
         except StoreError as error:
             self._line.send(op="broke", error=str(error))
-            return
-        except TrialistError as error:
-            self._fail(lease, str(error))
-        except Exception as error:  # noqa: BLE001  it is written down, and the worker lives on
-            _log.exception("study '%s'", row.name)
-            self._fail(lease, f"its leader ended with a defect: {type(error).__name__}: {error}")
-        self._tell_end(lease)
 
-    def _tell_end(self, lease: Lease) -> None:
-        faults.point("worker.ended")
-        row = self._row(lease)
-        self._line.send(op="ended", status=row.status.value, reason=row.reason, **_progress(row))
+    def _lead(self, lease: Lease, share: Share) -> None:
+        """Lead a study to wherever it gets.
+
+        Raises:
+            LeaseLost, StoreError: It is another's now, or waits for another leader.
+        """
+        with ExitStack() as stack:
+            try:
+                with _leaving():  # from before the worker knows: it may tell us to leave as soon as it does
+                    study = self._begin(lease, share)
+                    if study is None:
+                        return
+                    faults.point("worker.begun")
+                    stack.enter_context(printing_into(self._folder(study.row) / "leader.log"))
+                    if share.devices:
+                        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(share.devices)  # for trials in this process, too
+                    with _kept(self._store, lease):
+                        lead = ready(study)
+                lead(Turn(lease, share.resources, share.devices))
+            except (_Leave, KeyboardInterrupt):
+                self._hand_back(lease)
+            except (LeaseLost, StoreError):
+                raise
+            except TrialistError as error:
+                self._fail(lease, str(error))
+            except Exception as error:  # noqa: BLE001  it is written down, and the worker lives on
+                _log.exception("study '%s'", lease.study_id)
+                self._fail(lease, f"its leader ended with a defect: {type(error).__name__}: {error}")
 
     def _row(self, lease: Lease) -> StudyRow:
         row = self._store.find_study(lease.study_id)
@@ -134,16 +138,24 @@ class Leader:
 
     # --- what the line of workers records ---
 
-    def _begin(self, lease: Lease, row: StudyRow) -> bool:
-        """Record the claim before anything of the study's own runs; False where it took too many leaders down."""
+    def _begin(self, lease: Lease, share: Share) -> Study | None:
+        """Record the claim before anything of the study's own runs; ``None`` where it took too many leaders down."""
+        row = self._row(lease)
+        self._line.send(
+            op="claimed",
+            study=row.name,
+            resources=share.resources,
+            devices=share.devices,
+            took_over=row.worker if row.status is StudyStatus.RUNNING else None,
+            **_progress(row),
+        )
         if row.claims >= MAX_CLAIMS:
             self._fail(
                 lease,
                 f"{row.claims} processes that led it died one after another, and no trial came further: see 'leader.log' in "
-                f"{artifacts_dir(self._store.url, row.id, row.name)}",
+                f"{self._folder(row)}",
             )
-            self._tell_end(lease)
-            return False
+            return None
         lead = self._take_up(lease, row)
         lead.emit(StudyClaimed(worker=self._name, epoch=lease.epoch))
         if row.status is not StudyStatus.RUNNING:
@@ -153,7 +165,10 @@ class Leader:
                 lead.emit(CheckpointFreed(trial=kept.trial, checkpoint=kept.id))
                 lead.emit(Noted(message=_NOT_HERE.format(kept.trial, kept.step, kept.path), level="warning"))
         lead.commit()
-        return True
+        return Study(self._store, row)
+
+    def _folder(self, row: StudyRow) -> Path:
+        return artifacts_dir(self._store.url, row.id, row.name)
 
     def _fail(self, lease: Lease, reason: str) -> None:
         """End the study: nobody could go on with it."""
@@ -217,7 +232,7 @@ def _progress(row: StudyRow) -> dict[str, Any]:
     metric = row.metric
     return {
         "counts": {status.value: count for status, count in row.counts.items() if count},
-        "num_trials": row.spec.budget.num_trials,
+        "num_trials": expected(row),
         "jobs": row.spec.budget.jobs,
         "metric": None if metric is None else metric.name,
         "best_value": row.best_value,
@@ -267,17 +282,6 @@ def _kept(store: Store, lease: Lease) -> Iterator[None]:
         thread.join()
 
 
-def _into_log(file: Path) -> None:
-    """What the study's own code prints goes to a file beside its trials' files, not between the worker's lines."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    for target in (1, 2):
-        os.dup2(descriptor, target)
-    os.close(descriptor)
-
-
 def _watch_worker(line: Line) -> None:
     """End in order when the worker is gone, and in any case soon after."""
     while not line.is_gone:
@@ -293,10 +297,10 @@ def main(argv: list[str]) -> int:
     line = Line(socket.socket(fileno=int(argv[0])))
     messages = _next(line)
     try:
-        leader = Leader(line, messages.pop(0))
-    except TrialistError as error:
-        line.send(op="unusable", error=str(error))
-        return error.exit_code
+        leader = LeadingProcess(line, messages.pop(0))
+    except StoreError as error:
+        line.send(op="away" if isinstance(error, StoreBusy) else "unusable", error=error.problem)
+        return 0
     line.send(op="ready")
     while True:
         if not messages:

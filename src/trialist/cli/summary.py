@@ -14,6 +14,7 @@ from rich.text import Text
 
 from trialist.analysis.summary import FailureGroup, failures
 from trialist.api import Study
+from trialist.api.progress import expected
 from trialist.api.workforce import waited_for
 from trialist.cli.output import (
     FAINT,
@@ -32,7 +33,6 @@ from trialist.core.ports import TrialOrder
 from trialist.core.records import Metric
 from trialist.core.records import Study as StudyRow
 from trialist.core.states import StudyStatus, TrialStatus
-from trialist.space import SearchSpace
 
 _ORDER = (
     TrialStatus.COMPLETED,
@@ -49,7 +49,6 @@ _LOOKED_AT = 500
 _BAR = 24
 _LINE = 140
 """Characters of a message; the whole of it is in 'trialist show'."""
-_GRID = "grid"
 _DOORS = {"study": "in Python", "sweep": "by a sweep"}
 
 
@@ -80,22 +79,6 @@ def pace(row: StudyRow) -> Pace | None:
     each = row.active_s / ended
     everything = expected(row)
     return Pace(each, None if everything is None else (everything - ended) * each)
-
-
-def expected(row: StudyRow) -> int | None:
-    """How many trials there will be, those outside the budget included; ``None``: nobody knows."""
-    total, points = row.spec.budget.num_trials, _grid_points(row)
-    if points is not None and (total is None or points < total):
-        return max(points, row.num_trials)
-    return None if total is None else max(total + row.num_trials - row.num_suggested, row.num_trials)
-
-
-def _grid_points(row: StudyRow) -> int | None:
-    """How many trials a grid has; ``None`` where it is no grid, or constraints leave an unknown part of it."""
-    if row.spec.searcher.name != _GRID:
-        return None
-    space = SearchSpace.from_json(row.spec.space)
-    return None if space.constraints else space.grid_size()
 
 
 def progress(row: StudyRow) -> str:

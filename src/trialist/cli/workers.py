@@ -52,7 +52,7 @@ def _row(staff: Staff) -> list[str | Text]:
     worker = staff.worker
     has = ", ".join(f"{value:.3g} {name}" for name, value in worker.capacity.items() if value)
     leads = ", ".join(
-        f"{clean(one.study)} since {age(one.since)}" if one.since else clean(one.study) for one in staff.leads
+        f"{clean(one.study)} ({age(one.since)})" if one.since else clean(one.study) for one in staff.leads
     )
     return [
         clean(worker.name),

@@ -69,12 +69,16 @@ def store_url(where: str | os.PathLike[str] | None) -> str:
     return f"sqlite:///{Path(text).expanduser().absolute()}"
 
 
-def open_store(where: str | os.PathLike[str] | None = None, *, create: bool = True) -> Store:
+def open_store(
+    where: str | os.PathLike[str] | None = None, *, create: bool = True, timeout_s: float | None = None
+) -> Store:
     """The store that is meant (``store_url``), opened.
 
     Args:
         where: As for ``store_url``.
         create: False: a database that is not there is an error.
+        timeout_s: How long a call may wait for other writers, and for a server that is away, where the store is one of
+            SQL's; ``None``: the store's own.
 
     Raises:
         UserError: ``where`` names no store.
@@ -84,7 +88,10 @@ def open_store(where: str | os.PathLike[str] | None = None, *, create: bool = Tr
     url = store_url(where)
     name = scheme_of(url)
     kind: Any = load("store", name)
-    store: Store = kind(url) if create or name != "sqlite" else kind(url, create=False)
+    options: dict[str, Any] = {"create": False} if name == "sqlite" and not create else {}
+    if timeout_s is not None and name in ("sqlite", "postgresql"):
+        options["timeout_s"] = timeout_s
+    store: Store = kind(url, **options)
     return store
 
 
