@@ -221,6 +221,54 @@ class TestScripts:
         assert len(drive.cold) == 1
         assert "json.py" in drive.cold[0]
 
+    @pytest.mark.parametrize("hidden", ["collections/__init__.py", "random.py"])
+    def test_so_does_one_that_a_library_would_take_for_its_own(self, pool, tmp_path, hidden):
+        file = tmp_path / hidden
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("mine = True\n")
+        name = hidden.partition("/")[0].removesuffix(".py")
+        drive = pool.of_script(f"import {name}\nprint({name}.mine)\nimport tempfile")
+        drive.run(segment(tmp_path, 0), segment(tmp_path, 1))
+        assert log_of(tmp_path).startswith("True\n")
+        assert len(drive.cold) == 1
+        assert name in drive.cold[0]
+
+    def test_a_file_that_comes_later_and_hides_a_library_is_seen_by_the_next_trial(self, pool, tmp_path):
+        drive = pool.of_script("def main():\n    import sqlite3\n    print(hasattr(sqlite3, 'mine'))\nmain()")
+        for number in range(2):
+            drive.run(segment(tmp_path, number))
+        (tmp_path / "sqlite3.py").write_text("mine = True\n")
+        drive.run(segment(tmp_path, 2))
+        assert [log_of(tmp_path, number) for number in range(3)] == ["False\n", "False\n", "True\n"]
+
+    def test_a_library_that_blocks_the_signal_of_ended_children_hangs_nobody(self, pool, tmp_path):
+        drive = pool.of_function(
+            """
+            import signal
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+            def f(x): return len(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+            """
+        )
+        ends = drive.run(segment(tmp_path, 0), segment(tmp_path, 1))
+        assert [dict(end.metrics) for end in ends] == [{"loss": 1.0}] * 2
+
+    @pytest.mark.parametrize("where", ["argument", "environment"])
+    def test_a_nul_cannot_be_given_to_a_process(self, pool, tmp_path, where):
+        file = tmp_path / "script.py"
+        file.write_text("print(1)")
+        argv = [sys.executable, str(file), *(["a\0b"] if where == "argument" else [])]
+        env = {"A": "a\0b"} if where == "environment" else {}
+        stdout = tmp_path / "stdout.log"
+        drive = pool(lambda item: Launch(argv=argv, warm=warm_command(argv), stdout=stdout, env=env))
+        (end,) = drive.run(segment(tmp_path))
+        assert end.outcome is OutcomeKind.NOT_STARTED
+        assert "embedded null byte" in end.error.message
+
+    def test_a_crash_that_python_prints_does_not_name_our_files(self, pool, tmp_path):
+        drive = pool.of_script("import faulthandler, os\nfaulthandler.enable()\nos.abort()")
+        (end,) = drive.run(segment(tmp_path))
+        assert end.error.message.endswith('script.py", line 3 in <module>')
+
     def test_each_environment_has_a_template_of_its_own(self, pool, tmp_path):
         file = tmp_path / "script.py"
         file.write_text("import os\nprint(os.environ['KIND'], os.getppid())\n")

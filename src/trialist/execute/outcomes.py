@@ -36,6 +36,8 @@ _SIGNALS = {
 }
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_OURS = re.compile(r'\s*File ".*[/\\]trialist[/\\]execute[/\\]template\.py", line \d+')
+"""The lowest frame of a warm trial, in what a crash prints."""
 _OUT_OF_MEMORY = re.compile(r"^(?:[\w.]*MemoryError|[\w.]*OutOfMemoryError)\b|CUDA out of memory|std::bad_alloc")
 
 
@@ -172,7 +174,7 @@ def _last_line(logs: Sequence[str]) -> str:
     """The last line with something on it: of standard error, where it is apart."""
     for log in reversed(logs):
         for line in reversed(log.splitlines()):
-            if line.strip():
+            if line.strip() and not _OURS.match(line):
                 return line.strip()
     return ""
 

@@ -19,8 +19,10 @@ from __future__ import annotations
 
 import sys
 
-if __name__ == "__main__" and not sys.flags.safe_path:
-    del sys.path[0]  # our own directory, whose files are no modules of the trial's
+if __name__ == "__main__":
+    _FIRST = frozenset(sys.modules)
+    if not sys.flags.safe_path:
+        del sys.path[0]  # our own directory, whose files are no modules of the trial's
 
 import atexit
 import ctypes
@@ -35,12 +37,13 @@ import socket
 import types
 import warnings
 from collections.abc import Callable, Iterator
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import SourceFileLoader, all_suffixes
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _MAX_REQUEST = 1 << 20
 _MARK = "TRIALIST_TRIAL"
+_SUFFIXES = tuple(all_suffixes())
 _OWN = sys._getframe().f_code.co_filename
 _CALL = "import sys; from trialist.runtime.call import main; sys.exit(main(*sys.argv[1:]))"
 _MODULE = "import runpy; runpy._run_module_as_main({!r})"
@@ -235,6 +238,8 @@ class Template:
         self._libraries = Libraries(ours)
         self._main = types.ModuleType("__main__")
         self._old_main = sys.modules["__main__"]
+        self._beside = (0, 0)
+        """State of the script's directory when it was last looked through."""
         self._poll = select.poll()
 
     def prepare(self) -> None:
@@ -289,16 +294,29 @@ class Template:
             sys.path.insert(0, folder)
 
     def _shadow(self) -> str:
-        """Whether a file of the user's hides a module of Python's that is loaded here already."""
-        if self._setup["kind"] == "function" or sys.flags.safe_path:
+        """Whether a file of the user's hides a module that is loaded here already, or a library has loaded one of the user's."""
+        if self._setup["kind"] == "function":
             return ""
+        for name, module in list(sys.modules.items()):
+            if name not in _FIRST and module is not self._main and self._is_own(module):
+                return f"a library imports '{name}', which is yours ({module.__file__})"
+        return self._hidden()
+
+    def _hidden(self) -> str:
+        if sys.flags.safe_path:
+            return ""
+        folder = sys.path[0]
+        self._beside = _state(folder)
         try:
-            names = os.listdir(sys.path[0])
+            files = os.listdir(folder)
         except OSError:
             return ""
-        for name in names:
-            if name.endswith(".py") and name[:-3] in _LOADED:
-                return f"'{name}' beside it has the name of a module of Python's"
+        for file in files:
+            name, dot, suffix = file.partition(".")
+            if name in sys.modules and (dot + suffix in _SUFFIXES if dot else _is_package(folder, file)):
+                loaded = getattr(sys.modules[name], "__file__", None) or ""
+                if not os.path.realpath(loaded).startswith(os.path.realpath(folder) + os.sep):
+                    return f"'{file}' beside it has the name of a module of Python's or of a library's"
         return ""
 
     def _settle(self) -> None:
@@ -320,7 +338,8 @@ class Template:
         """Fork for each request; returns in the copies alone, with what is to be called on top of the stack."""
         signals, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         before = signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        waker_before = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         self._poll.register(self._control, select.POLLIN)
         self._poll.register(signals, select.POLLIN)
         while True:
@@ -333,8 +352,9 @@ class Template:
                 else:
                     request, descriptors = self._receive()
                     if self._fork(request, descriptors):
-                        signal.set_wakeup_fd(-1)
+                        signal.set_wakeup_fd(waker_before)
                         signal.signal(signal.SIGCHLD, before)
+                        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
                         os.close(signals)
                         os.close(waker)
                         return self._begin(request, descriptors)
@@ -411,7 +431,7 @@ class Template:
         """Whether this is the copy that is to run the request."""
         if self._setup["kind"] == "script" and not os.path.isfile(_absolute(self._setup["name"])):
             self._tell(op="refused", id=request["id"])  # Python's own words about it are the trial's
-        elif any(_state(file) != known for file, known in self._sources.items()):
+        elif any(_state(file) != known for file, known in self._sources.items()) or self._hides_more():
             self._tell(op="stale", id=request["id"])
             self._poll.unregister(self._control)
         else:
@@ -437,6 +457,11 @@ class Template:
         for descriptor in descriptors:
             os.close(descriptor)
         return False
+
+    def _hides_more(self) -> bool:
+        """Whether a file that came beside the script hides a module that is loaded."""
+        is_function = self._setup["kind"] == "function" or sys.flags.safe_path
+        return not is_function and _state(sys.path[0]) != self._beside and bool(self._hidden())
 
     def _begin(self, request: dict[str, Any], descriptors: list[int]) -> Callable[[], Any]:
         """Become the trial's process."""
@@ -518,7 +543,7 @@ class Template:
     def _is_own(self, module: Any) -> bool:
         """Whether a module is the user's."""
         file = getattr(module, "__file__", None) if isinstance(module, types.ModuleType) else None
-        return isinstance(file, str) and not self._libraries.has(file)
+        return isinstance(file, str) and os.path.isabs(file) and not self._libraries.has(file)
 
 
 def _exit_code(error: SystemExit) -> int | None:
@@ -534,6 +559,10 @@ def _state(file: str) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return found.st_mtime_ns, found.st_size
+
+
+def _is_package(folder: str, name: str) -> bool:
+    return any(os.path.isfile(f"{folder}/{name}/__init__{suffix}") for suffix in _SUFFIXES)
 
 
 def _absolute(path: str) -> str:
@@ -565,7 +594,6 @@ def _start() -> Template:
 
 
 _PID = os.getpid()
-_LOADED = frozenset(sys.modules)
 
 if __name__ == "__main__":
     _template = _start()

@@ -169,7 +169,7 @@ class Templates:
         attempt.warm = warm
         try:
             template = None if key in self._cold else self._template(key, setup)
-        except OSError:
+        except (OSError, ValueError):  # no process, or a NUL in the environment
             template = None  # a plain process meets the same, and its trial says so
         if template is None or not template.take(attempt):
             self._start_cold(attempt)

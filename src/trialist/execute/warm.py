@@ -26,7 +26,7 @@ def warm_command(argv: Sequence[str], cwd: Path | None = None) -> Warm | None:
         argv: Program and arguments.
         cwd: Where it is to run; ``None``: here.
     """
-    if not argv or not _is_this_python(argv[0], cwd):
+    if not argv or any("\0" in word for word in argv) or not _is_this_python(argv[0], cwd):
         return None
     place = 1
     while place < len(argv) and argv[place] in _FLAGS:
