@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 
 import psycopg
 import psycopg.sql
@@ -26,7 +27,7 @@ from trialist.store.postgresql import PostgresBackend
 from trialist.store.sql import SqlStore
 from trialist.testing.event_script import EventScript, study_spec
 from trialist.testing.postgresql import PostgresServer
-from trialist.testing.stores import command, tell
+from trialist.testing.stores import ELSEWHERE, command, tell
 
 pytestmark = pytest.mark.extras
 
@@ -527,3 +528,18 @@ def explain(cursor, text, values):
     plan = "\n".join(row[0] for row in cursor.fetchall())
     cursor.execute("DEALLOCATE explained")
     return plan
+
+
+def test_leases_run_by_the_servers_clock(store, postgres_url, monkeypatch):
+    """A holder elsewhere whose clock is an hour off neither loses its lease at once nor keeps it for an hour."""
+    told = tell(store)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600)
+    with closing(SqlStore(postgres_url)) as ahead:
+        lease = ahead.take_lease(told.id, ELSEWHERE, 60)
+        assert store.leader(told.id) == ELSEWHERE
+        monkeypatch.setattr(time, "time", lambda: real() - 3600)
+        assert ahead.leader(told.id) == store.leader(told.id) == ELSEWHERE
+        ahead.renew_lease(replace(lease, ttl_s=0.0))
+        assert store.leader(told.id) is None
+        assert ahead.take_lease(told.id, ELSEWHERE, 60).epoch == 2

@@ -25,7 +25,7 @@ from trialist._version import __version__
 from trialist.cli.output import plural, size
 from trialist.core.errors import TrialistError, UserError
 from trialist.store.files import network_filesystem
-from trialist.store.locate import open_store, store_url
+from trialist.store.locate import open_store, public_url, store_url
 
 _FILE = "sqlite:///"
 _LITTLE_ROOM = 1 << 30
@@ -104,7 +104,7 @@ def _store(where: str | None) -> Iterator[Check]:
         yield Check("store", Verdict.BAD, str(error))
         return
     if not url.startswith(_FILE):
-        yield _opens(url, url)
+        yield _opens(url, public_url(url))
         return
     path = Path(url.removeprefix(_FILE)).absolute()
     folder = next(parent for parent in path.parents if parent.exists())

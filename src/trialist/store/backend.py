@@ -98,6 +98,10 @@ class Backend(Protocol):
         """A connection in autocommit mode."""
         ...
 
+    def now(self) -> float:
+        """Seconds since the epoch, by one clock for all who share the database from different machines."""
+        ...
+
     def check_place(self) -> None:
         """Look whether the writing connection still writes what the URL names; called before each transaction.
 

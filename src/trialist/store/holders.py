@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +46,11 @@ def is_alive(who: Holder) -> bool:
     return not zombie and started == who.pid_started
 
 
+def wall_time() -> float:
+    """Seconds since the epoch, by this machine's clock."""
+    return time.time()
+
+
 class LeaseState(NamedTuple):
     """A study's lease as stores keep it."""
 
@@ -55,14 +61,16 @@ class LeaseState(NamedTuple):
     """When it runs out, on the holder's machine's clock since boot."""
     wall_until: float = 0.0
     """The same in seconds since the epoch, for takers on other machines."""
+    now: Callable[[], float] = wall_time
+    """The clock of ``wall_until``: this machine's, or one that all machines share where the store has one."""
 
     def taken(self, who: Holder, ttl_s: float) -> LeaseState:
         """The state after ``who`` took it."""
-        return LeaseState(self.epoch + 1, who, boot_time() + ttl_s, time.time() + ttl_s)
+        return LeaseState(self.epoch + 1, who, boot_time() + ttl_s, self.now() + ttl_s, self.now)
 
     def renewed(self, ttl_s: float) -> LeaseState:
         """The state after its holder renewed it."""
-        return self._replace(boot_until=boot_time() + ttl_s, wall_until=time.time() + ttl_s)
+        return self._replace(boot_until=boot_time() + ttl_s, wall_until=self.now() + ttl_s)
 
     def leader(self) -> Holder | None:
         """Who leads now: ``None`` when nobody holds it, it has run out, or its holder is known to be dead.
@@ -72,7 +80,7 @@ class LeaseState(NamedTuple):
         if self.holder is None:
             return None
         same_machine = self.holder.machine == _machine()
-        expired = boot_time() >= self.boot_until if same_machine else time.time() >= self.wall_until
+        expired = boot_time() >= self.boot_until if same_machine else self.now() >= self.wall_until
         return None if expired or not is_alive(self.holder) else self.holder
 
 

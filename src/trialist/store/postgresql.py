@@ -6,6 +6,7 @@ process has the password from where libpq looks for it (``PGPASSWORD``, ``~/.pgp
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import cast
 
@@ -14,6 +15,7 @@ from sqlalchemy.engine import Dialect
 
 from trialist.core.errors import StoreError, TrialistError
 from trialist.store.backend import Connection, Cursor, Together
+from trialist.store.holders import boot_time
 from trialist.store.locate import public_url, split_url
 from trialist.store.postgresql_errors import Int8BinaryDumper, Int8Dumper, problem_of, psycopg
 from trialist.store.postgresql_session import BoundedConnection, Pipeline, PostgresCursor, Session
@@ -57,6 +59,8 @@ class PostgresBackend:
         self.name = self.url
         self.dialect: Dialect = PGDialect(paramstyle="format")  # type: ignore[no-untyped-call]
         self.timeout_s = timeout_s
+        self._clock = time.time() - boot_time()
+        """What is to be added to the time since this machine started, which nobody sets; told by the server."""
         self._conninfo = _conninfo(url, self.url, timeout_s)
 
     def connect(self, *, writes: bool) -> Session:
@@ -73,10 +77,21 @@ class PostgresBackend:
             connection.adapters.register_dumper(int, Int8BinaryDumper)
             connection.adapters.register_dumper(int, Int8Dumper)
             connection.execute(self._settings(writes), prepare=False)
+            self._set_clock(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _set_clock(self, connection: BoundedConnection) -> None:
+        before = boot_time()
+        row = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
+        assert row is not None
+        self._clock = row[0] - (before + boot_time()) / 2
+
+    def now(self) -> float:
+        """The server's clock, to some milliseconds: that of each client may be minutes off, and be set at any time."""
+        return boot_time() + self._clock
 
     def _settings(self, writes: bool) -> str:
         settings = _PLANS | {

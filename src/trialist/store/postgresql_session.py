@@ -67,7 +67,9 @@ class Session:
         self._timeout_s = timeout_s
         self._open = open_connection
         self._writes = writes
+        self._abandoned = True  # until there is a connection
         self._connection = open_connection()
+        self._abandoned = False
         self._begin = ""
         """A BEGIN that goes out with the first statement."""
         self._in_transaction = False
@@ -87,8 +89,14 @@ class Session:
         """Release the connection; the server rolls back what is under way."""
         self._connection.close()
 
+    def __del__(self) -> None:
+        # Who forgets to close a store has nothing to lose, and no use for psycopg's warning.
+        if not self._abandoned:
+            self._connection.close()
+
     def abandon(self) -> None:
         """Forget the connection in a child process: its socket is closed here, and nothing is said over it."""
+        self._abandoned = True
         with suppress(psycopg.Error, OSError):
             null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
             # In its place, so that the number is nobody else's while libpq remembers it. Were the socket left open, the

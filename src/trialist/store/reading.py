@@ -71,6 +71,12 @@ class Reading:
             what = read.__name__.removeprefix("read_").strip("_")
             raise StoreError(self.url, f"the row of a {what} cannot be read ({error!r}): it is damaged.") from error
 
+    def _lease(
+        self, epoch: int = 0, held_by: str | None = None, boot_until: float = 0.0, wall_until: float = 0.0
+    ) -> LeaseState:
+        """A lease from its columns, by the clock that all share."""
+        return LeaseState(epoch, rows.read_holder(held_by), boot_until, wall_until, self._backend.now)
+
     def _sid(self, study_id: str) -> int:
         sid = self._sids.get(study_id)
         if sid is None:
@@ -129,7 +135,7 @@ class Reading:
         found = self._rows(statements.in_line, last is not None, limit=limit + 1, **at)
         end = found[limit - 1] if len(found) > limit else None
         more = None if end is None else value_cursor(ValueCursor(end[0], end[1]))
-        free = (row[6:] for row in found[:limit] if _nobody_leads(*row[2:6]))
+        free = (row[6:] for row in found[:limit] if self._lease(*row[2:6]).leader() is None)
         return StudyPage(self._decoded(rows.read_study, free), more)
 
     def workers(self, *, seen_after: float = 0.0) -> list[Worker]:
@@ -292,10 +298,6 @@ class Reading:
 
     def close(self) -> None:
         self._connections.close()
-
-
-def _nobody_leads(epoch: int, held_by: str | None, boot_until: float, wall_until: float) -> bool:
-    return LeaseState(epoch, rows.read_holder(held_by), boot_until, wall_until).leader() is None
 
 
 def is_text(value: str) -> bool:

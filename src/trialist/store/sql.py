@@ -128,7 +128,7 @@ class SqlStore(Staging):
         return lease
 
     def renew_lease(self, lease: Lease) -> None:
-        until = LeaseState().renewed(lease.ttl_s)
+        until = self._lease().renewed(lease.ttl_s)
         with self._connections.write() as cursor:
             sid = self._sid_to_write(cursor, lease, lease.study_id, lease.study_id)
             times = {"boot_until": until.boot_until, "wall_until": until.wall_until}
@@ -166,7 +166,7 @@ class SqlStore(Staging):
             if found is None:
                 return None
             status, epoch, held_by, boot_until, wall_until = found
-            state = LeaseState(epoch, rows.read_holder(held_by), boot_until, wall_until)
+            state = self._lease(epoch, held_by, boot_until, wall_until)
             # Where rows are locked one by one, it may have ended between our look at the line and our lock.
             if status not in _TO_DO or state.leader() is not None:
                 return None
@@ -227,7 +227,7 @@ class SqlStore(Staging):
         if row is None:
             return None
         name, seq, epoch, holder, boot_until, wall_until = row
-        return _Led(name, seq, LeaseState(epoch, rows.read_holder(holder), boot_until, wall_until))
+        return _Led(name, seq, self._lease(epoch, holder, boot_until, wall_until))
 
     def _refuse_led(self, cursor: Cursor, sid: int, name: str = "") -> _Led:
         """The study's lease, locked until the transaction ends; raises StudyLed where somebody leads."""

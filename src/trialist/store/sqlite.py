@@ -113,6 +113,10 @@ class SqliteBackend:
             raise
         return connection
 
+    def now(self) -> float:
+        """This machine's clock: nobody elsewhere uses the file."""
+        return time.time()
+
     def check_place(self) -> None:
         """Raise StoreError where the file was removed or replaced: SQLite itself would go on writing the old one."""
         found = _identity(self.path)

@@ -17,7 +17,7 @@ from trialist.core.records import Command, CommandStatus, Study, StudySpec
 from trialist.store import rows, statements
 from trialist.store.backend import Cursor
 from trialist.store.commits import Batch
-from trialist.store.holders import LeaseState, holder
+from trialist.store.holders import holder
 from trialist.store.reading import Reading, check_text
 
 _PIECE = 5000
@@ -68,7 +68,7 @@ class Staging(Reading):
         return [
             (sid, epoch)
             for sid, epoch, held_by, boot_until, wall_until in found
-            if LeaseState(epoch, rows.read_holder(held_by), boot_until, wall_until).leader() is None
+            if self._lease(epoch, held_by, boot_until, wall_until).leader() is None
         ]
 
     def _next_deleted(self, after: int) -> int | None:
@@ -92,7 +92,7 @@ class StagedStudy:
         with store._connections.write() as cursor:
             if store._run(cursor, statements.study_by, "name", key=spec.name).fetchone() is not None:
                 raise StudyExists(spec.name, store.url)
-            taken = LeaseState().taken(holder(), _LEASE_S)
+            taken = store._lease().taken(holder(), _LEASE_S)
             row = {"id": spec.id, "name": statements.STAGED + uuid.uuid4().hex, "folded": "", "status": "importing"}
             lease = {"boot_until": taken.boot_until, "wall_until": taken.wall_until, "epoch": taken.epoch}
             by = rows.holder_text(holder())
@@ -135,7 +135,7 @@ class StagedStudy:
 
     def _hold(self, cursor: Cursor) -> None:
         """Say that this process is alive, inside each of its transactions."""
-        until = LeaseState().renewed(_LEASE_S)
+        until = self._store._lease().renewed(_LEASE_S)
         times = {"boot_until": until.boot_until, "wall_until": until.wall_until}
         self._store._run(cursor, statements.renew_lease, sid_=self._sid, epoch_=1, **times)
         if cursor.rowcount != 1:

@@ -128,7 +128,7 @@ def _refuse_led(backend: Backend, connection: Connection) -> None:
     """An engine that runs on the old schema would fail in the middle of its study."""
     found = connection.exec_driver_sql("SELECT name, epoch, holder, boot_until, wall_until FROM studies")
     for name, epoch, holder, boot_until, wall_until in found:
-        leader = LeaseState(epoch, rows.read_holder(holder), boot_until, wall_until).leader()
+        leader = LeaseState(epoch, rows.read_holder(holder), boot_until, wall_until, backend.now).leader()
         if leader is not None:
             raise StoreError(backend.name, f"study '{name}' is led by {leader}: let it end, or pause it, then upgrade.")
 
