@@ -20,6 +20,7 @@ from trialist.api import Study, fsck
 from trialist.core.events import Noted
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.store.locate import open_store
+from trialist.testing.postgresql import PostgresServer
 from trialist.testing.processes import marked_processes
 
 pytestmark = pytest.mark.slow
@@ -240,3 +241,53 @@ def test_a_leader_that_is_frozen_inside_a_transaction_keeps_nobody_else_waiting(
     assert frozen.process.wait(WITHIN_S) == 0
     assert fsck(store=store, replay=True).findings == []
     store.close()
+
+
+@pytest.mark.extras
+def test_a_server_that_is_away_is_waited_out_by_a_worker_and_its_leaders(tmp_path, work):
+    """Also by the process that is to lead the next study, which cannot even open the store."""
+    with PostgresServer() as server:
+        address = server.new_database()
+        store = open_store(address)
+        one = trialist.create_study("one", SPACE, metric="loss", mode="min", store=store)
+        one.submit("objectives:saves", 1, executor="inline")
+        worker = work("--store", address, "--until-idle")
+        wait_for(lambda: bool(store.checkpoints(one.id)), lambda: worker.said)
+        server.stop(kill=True)
+        for pid, line in marked_processes(worker.mark):
+            if "trialist.api.working" in line and not _leads(pid):
+                os.kill(pid, signal.SIGKILL)
+        worker.until("Trying on.")
+        (tmp_path / "go").touch()
+        server.start()
+        assert worker.process.wait(WITHIN_S) == 0, worker.said
+        assert one.trial(0).status is TrialStatus.COMPLETED
+        assert fsck(store=store, replay=True).findings == []
+        store.close()
+
+
+def _leads(pid: int) -> bool:
+    """Whether a leader's process has a study: then it has threads that keep its lease."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
+
+
+def test_a_leader_that_is_frozen_inside_a_write_keeps_no_worker_from_leaving(study, work, tmp_path):
+    """It has the lock of the file, so nobody can write; when it is ended, everybody goes on."""
+    (tmp_path / "marks").mkdir()
+    one = study("one")
+    one.submit("objectives:quick", 2, executor="inline")
+    faults = {"TRIALIST_FAULTS": "engine:store.commit.trials=stop", "TRIALIST_FAULTS_DIR": str(tmp_path / "marks")}
+    frozen = work("--grace-s", "0.1", **faults)
+    wait_for(lambda: bool(list((tmp_path / "marks").iterdir())), lambda: frozen.said)
+    other = work()
+    other.until("another process kept it locked for 2 s. Trying on.")
+    assert "one" in [row.name for row in one.store.list_studies().studies]  # whoever reads is not kept waiting
+    other.process.send_signal(signal.SIGTERM)
+    assert other.process.wait(WITHIN_S) == 0
+    for _ in range(3):
+        frozen.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)  # two signals of one kind that come at once are one
+    assert frozen.process.wait(WITHIN_S) == 130
+    assert work("--until-idle").process.wait(WITHIN_S) == 0
+    assert one.status is StudyStatus.COMPLETED
+    assert fsck(store=one.store, replay=True).findings == []
