@@ -45,6 +45,7 @@ class Template:
     Args:
         key: Names the setup.
         setup: What it imports, and where.
+        mark: Begins the tokens of its trials.
         base: The environment that all trials start from.
         tie: Called in the new process.
         learns: Whether it may import what its first trial turns out to need.
@@ -54,7 +55,14 @@ class Template:
     """
 
     def __init__(
-        self, key: str, setup: Mapping[str, Any], base: Mapping[str, str], tie: Callable[[], None], *, learns: bool
+        self,
+        key: str,
+        setup: Mapping[str, Any],
+        mark: str,
+        base: Mapping[str, str],
+        tie: Callable[[], None],
+        *,
+        learns: bool,
     ) -> None:
         self.key = key
         self.state = _State.LOADING
@@ -81,7 +89,7 @@ class Template:
                     stdout=writer,
                     stderr=writer,
                     cwd=setup["cwd"],
-                    env={**base, **setup["env"], ENV_TRIAL: "-" * _ROOM},
+                    env={**base, **setup["env"], ENV_TRIAL: f"{mark}-template".ljust(_ROOM, "-")},
                     start_new_session=True,
                     preexec_fn=tie,  # safe: the warden has one thread
                 ).pid
@@ -168,16 +176,16 @@ class Templates:
         key = json.dumps(setup, sort_keys=True)
         attempt.warm = warm
         try:
-            template = None if key in self._cold else self._template(key, setup)
+            template = None if key in self._cold else self._template(key, setup, attempt.token.partition("-")[0])
         except (OSError, ValueError):  # no process, or a NUL in the environment
             template = None  # a plain process meets the same, and its trial says so
         if template is None or not template.take(attempt):
             self._start_cold(attempt)
 
-    def _template(self, key: str, setup: Mapping[str, Any]) -> Template:
+    def _template(self, key: str, setup: Mapping[str, Any], mark: str) -> Template:
         template = self._ready.pop(key, None)
         if template is None:
-            template = Template(key, setup, self._base, self._tie, learns=key not in self._unlearning)
+            template = Template(key, setup, mark, self._base, self._tie, learns=key not in self._unlearning)
             self._all[template.pid] = template
             for number, heard in ((template.control.fileno(), self._hear), (template.reader, self._overhear)):
                 self._selector.register(number, selectors.EVENT_READ, lambda _, t=template, h=heard: h(t))

@@ -35,6 +35,7 @@ from trialist.core.records import (
     WarmStart,
 )
 from trialist.runtime import Paused, Stopped, TrialContext
+from trialist.testing.processes import marked_processes
 
 # --- objectives ------------------------------------------------------------------------------------------------------
 
@@ -478,19 +479,7 @@ class ExecutorContract:
 
 def processes_with(mark: str) -> dict[int, str]:
     """Living processes that carry ``mark`` in their environment, with their command lines (Linux)."""
-    found: dict[int, str] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                if mark.encode() in (entry / "environ").read_bytes() and _lives(entry):
-                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:  # it ended meanwhile
-                continue
-    return found
-
-
-def _lives(entry: Path) -> bool:
-    return (entry / "stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    return dict(marked_processes(mark))
 
 
 def wait_until_gone(mark: str, deadline_s: float) -> Mapping[int, str]:
