@@ -497,7 +497,7 @@ def test_a_leader_that_does_not_answer_keeps_no_worker_from_leaving(tmp_path, he
     worker = work("--grace-s", "0.1", store=url)
     wait_for(lambda: steps(one) == 2, lambda: worker.said)
     for pid, line in marked_processes(worker.mark):
-        if "trialist.api.working" in line:
+        if "trialist.worker.leading" in line:
             os.kill(pid, signal.SIGSTOP)
     worker.process.send_signal(signal.SIGTERM)
     worker.until("ends the running trials")

@@ -63,7 +63,9 @@ class Crowd:
 
     def kill_one(self, chance: random.Random) -> None:
         """A worker or a leader, whichever; a killed worker is replaced."""
-        pids = [pid for pid, line in marked_processes(self.mark) if "trialist.api.working" in line or "worker" in line]
+        pids = [
+            pid for pid, line in marked_processes(self.mark) if "trialist.worker.leading" in line or "worker" in line
+        ]
         if pids:
             self._kill(chance.choice(sorted(pids)))
         for worker in [worker for worker in self.workers if worker.poll() is not None]:

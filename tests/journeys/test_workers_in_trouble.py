@@ -255,7 +255,7 @@ def test_a_server_that_is_away_is_waited_out_by_a_worker_and_its_leaders(tmp_pat
         wait_for(lambda: bool(store.checkpoints(one.id)), lambda: worker.said)
         server.stop(kill=True)
         for pid, line in marked_processes(worker.mark):
-            if "trialist.api.working" in line and not _leads(pid):
+            if "trialist.worker.leading" in line and not _leads(pid):
                 os.kill(pid, signal.SIGKILL)
         worker.until("Trying on.")
         (tmp_path / "go").touch()

@@ -12,13 +12,13 @@ from typing import Annotated
 
 import typer
 
-from trialist.api.admission import whole_room
-from trialist.api.happenings import Happening
 from trialist.api.leading import lease_seconds
-from trialist.api.supervising import Limits, Supervisor
 from trialist.cli.options import StoreOption
 from trialist.cli.output import clean
 from trialist.core.errors import ConfigError
+from trialist.worker.admission import whole_room
+from trialist.worker.happenings import Happening
+from trialist.worker.supervising import Limits, Supervisor
 
 
 def worker(

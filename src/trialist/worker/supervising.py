@@ -17,11 +17,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from trialist._version import __version__
-from trialist.api import happenings
-from trialist.api.admission import Room, Share, fits, left_of, misfit, room_text
-from trialist.api.crew import Crew, Heard, Leader
-from trialist.api.happenings import Happening
-from trialist.api.messages import Message
 from trialist.api.workforce import Presence, presence
 from trialist.core.errors import StoreBusy, StoreError, UserError
 from trialist.core.ports import Store
@@ -29,6 +24,11 @@ from trialist.core.records import Study, Worker
 from trialist.core.states import StudyStatus
 from trialist.store.holders import holder
 from trialist.store.locate import MEMORY, open_store, store_url
+from trialist.worker import happenings
+from trialist.worker.admission import Room, Share, fits, left_of, misfit, room_text
+from trialist.worker.crew import Crew, Heard, Leader
+from trialist.worker.happenings import Happening
+from trialist.worker.messages import Message
 
 BEAT_S = 5.0
 LOOK_FIRST_S, LOOK_LAST_S = 0.1, 1.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from trialist.api.messages import Message
 from trialist.core.states import StudyStatus
+from trialist.worker.messages import Message
 
 _FACTS = ("counts", "num_trials", "jobs", "metric", "best_value", "best_trial")
 

@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from trialist.api.admission import Share
-from trialist.api.messages import Line, Message
+from trialist.worker.admission import Share
+from trialist.worker.messages import Line, Message
 
 _LEAVES_WITHIN_S = 5.0
 """So long may a process that leads nothing take to end."""
@@ -84,7 +84,7 @@ class Crew:
         try:
             with theirs:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "trialist.api.working", str(theirs.fileno())],
+                    [sys.executable, "-m", "trialist.worker.leading", str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,  # Ctrl-C is the worker's business

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from trialist.api.admission import Room, Share, fits, left_of, misfit, room_text, whole_room
 from trialist.core.errors import ConfigError
 from trialist.core.records import Budget, StudySpec
 from trialist.testing.event_script import study_spec
+from trialist.worker.admission import Room, Share, fits, left_of, misfit, room_text, whole_room
 
 WHOLE = Room({"cpu": 8.0, "gpu": 2.0, "memory_gb": 16.0}, ("0", "1"))
 
@@ -80,5 +80,7 @@ def test_more_accelerators_than_there_are_cannot_be_given(monkeypatch):
 
 
 def test_the_memory_of_a_worker_is_what_its_container_has(monkeypatch):
-    monkeypatch.setattr("trialist.api.admission.machine_resources", lambda: {"cpu": 2.0, "gpu": 0.0, "memory_gb": 1.5})
+    monkeypatch.setattr(
+        "trialist.worker.admission.machine_resources", lambda: {"cpu": 2.0, "gpu": 0.0, "memory_gb": 1.5}
+    )
     assert whole_room().resources["memory_gb"] == 1.5

@@ -1,4 +1,4 @@
-"""The process that leads one study for a worker: ``python -m trialist.api.working FD``.
+"""The process that leads one study for a worker: ``python -m trialist.worker.leading FD``.
 
 It waits with everything imported until its worker says that there is room, claims a study, leads it to its end, and ends.
 So a study's crash is that process's own, and a holder of a lease is a process. When its worker dies it stops its trials,
@@ -19,12 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from trialist.api.admission import Room, Share, fits
-from trialist.api.leader_log import printing_into
 from trialist.api.leading import Turn
-from trialist.api.messages import Line, Message
 from trialist.api.naming import artifacts_dir
-from trialist.api.objectives import ready
 from trialist.api.progress import expected
 from trialist.api.steering import SystemClock
 from trialist.api.study import Study
@@ -40,6 +36,10 @@ from trialist.engine.outcome import end_at_rest
 from trialist.engine.recover import take_up
 from trialist.store.holders import holder
 from trialist.store.locate import open_store
+from trialist.worker.admission import Room, Share, fits
+from trialist.worker.leader_log import printing_into
+from trialist.worker.messages import Line, Message
+from trialist.worker.objectives import ready
 
 MAX_CLAIMS = 3
 """After so many leaders in a row that died before anything came of it, the study itself is the likely cause."""
