@@ -38,7 +38,7 @@ ELSEWHERE = {
     "export.written": "export",
 }
 """Points that leading a study does not pass, with the scenario that does."""
-WORKERS = ("worker.", "store.claim.")
+WORKERS = ("worker.", "store.claim.", "engine.leave.")
 """``test_killed_workers`` has those."""
 ROLE = {"warden": "warden", "trial": "trial"}
 LED = sorted(point for point in POINTS if point not in ELSEWHERE and not point.startswith(WORKERS))

@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from trialist.core.events import TrialSuggested
 from trialist.core.states import TrialStatus
 
 KILLS = int(os.environ.get("TRIALIST_KILLS", "6"))
@@ -21,28 +22,55 @@ LONGEST_S = 0.3
 """How long after it leads a run may be killed; no run depends on it to come far enough, or to be slow enough."""
 
 
-def run_killed(killed, gate, *, seed: int, reports: int) -> float:
+def run_killed(killed, gate, *, seed: int, reports: int, jobs: int = 1) -> float:
     """Run with kills at random instants after the study is led, then to the end; the seconds that it took to start.
 
-    A run gets leave for so few of the study's ``reports`` that it cannot end before it is killed, however fast it is.
+    A run gets leave for so few of the study's ``reports`` that it cannot end before it is killed, however fast it is. With
+    several jobs the first kill comes when all of them are at work.
     """
     rng = random.Random(seed)
     starting = 0.0
-    for _ in range(KILLS):
+    drawn: dict[int, object] = {}
+    for number in range(KILLS):
         door = gate()
         door.let(rng.randint(1, max(1, reports // KILLS)))
         began = time.perf_counter()
         with killed.start(KILLABLE_GATE=str(door.path)) as process:
             assert process.stdout.readline() == "leading\n"
             starting += time.perf_counter() - began
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(timeout=LONGEST_S * rng.random() ** 2)
+            if jobs > 1 and number == 0:
+                wait_until_at_work(killed, jobs)
+            else:
+                with pytest.raises(subprocess.TimeoutExpired):
+                    process.wait(timeout=LONGEST_S * rng.random() ** 2)
             process.kill()
             killed.heard(process.communicate()[0])
         killed.wait_until_gone()
         killed.check()
+        if killed.has_started():
+            found = suggestions(killed)
+            assert {trial: found.get(trial) for trial in drawn} == drawn  # what was suggested stays
+            drawn = found
     killed.finish()
+    found = suggestions(killed)
+    assert {trial: found.get(trial) for trial in drawn} == drawn
     return starting
+
+
+def suggestions(killed) -> dict[int, object]:
+    """What each trial was given when it was suggested, and when; fails where one was suggested twice."""
+    events = list(killed.study.events(kinds=(TrialSuggested,)))
+    found = {event.body.trial: (event.seq, event.at, event.body) for event in events}
+    assert len(found) == len(events)
+    return found
+
+
+def wait_until_at_work(killed, jobs: int) -> None:
+    """As many trials run as may; the store has no event for another process but its rows."""
+    deadline = time.monotonic() + 60
+    while not (killed.has_started() and killed.study.counts.get(TrialStatus.RUNNING, 0) == jobs):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def compare(whole, killed, gate, reports: int) -> None:
@@ -103,7 +131,7 @@ def test_killed_at_random_instants_over_postgresql(
 @pytest.mark.parametrize("executor", ["command", "pool"])
 def test_killed_with_several_jobs_loses_and_repeats_nothing(killable, gate, executor):
     killed = killable(executor=executor, trials=TRIALS, jobs=4)
-    run_killed(killed, gate, seed=2, reports=8 * TRIALS)
+    run_killed(killed, gate, seed=2, reports=8 * TRIALS, jobs=4)
     study = killed.study
     assert dict(study.counts) == {TrialStatus.COMPLETED: TRIALS}
     assert [t.number for t in study.trials()] == list(range(TRIALS))

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from trialist.core.events import AttemptStarted, LeaseTaken
+from trialist.testing.postgresql import PostgresServer
 from trialist.testing.processes import marked_processes
 
 FULL = int(os.environ.get("TRIALIST_KILLS", "6")) >= 50
@@ -22,6 +23,7 @@ TRIALS = 6
 PLENTY = 60_000
 LED, FENCED = 3, 75
 LEASE_S = 2.0
+AWAY_S = 1.5 * LEASE_S
 DEADLINE_S = 60.0
 """For what has no event that this process could wait for; far more than it takes."""
 
@@ -137,6 +139,71 @@ def test_a_leader_that_was_frozen_inside_its_work_starts_and_writes_nothing_more
     heir.check(replay=True)
     heir.wait_until_gone()
     stale.wait_until_gone()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["command", "pool", "pool:spawn"])
+def test_trials_run_on_while_the_store_is_away_for_longer_than_a_lease(killable, gate, tmp_path, executor):
+    """Nobody else can lead meanwhile, so the silence of a lease that cannot be renewed ends no trial."""
+    whole = killable("whole", executor=executor, trials=TRIALS)
+    whole.finish()
+    study = killable("study", executor=executor, trials=TRIALS, TRIALIST_LEASE_S=str(LEASE_S))
+    door, marks, point = gate(), tmp_path / "marks", "store.write.begun"
+    marks.mkdir()
+    faults = {"TRIALIST_FAULTS": f"engine:{point}=full@1-{PLENTY}", "TRIALIST_FAULTS_DIR": str(marks)}
+    with study.start(KILLABLE_GATE=str(door.path), **faults) as process:
+        is_at_work(study, door)
+        (marks / f"{point}.full").touch()
+        time.sleep(AWAY_S)  # the time is what is tried here
+        (marks / f"{point}.full").unlink()
+        door.let(PLENTY)
+        out, said = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, said
+    ran_on(study, out, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.extras
+@pytest.mark.parametrize("how", ["stopped", "killed", "answers nobody"])
+def test_trials_run_on_while_a_server_is_away_for_longer_than_a_lease(killable, gate, how):
+    with PostgresServer() as server:
+        options = {"executor": "command", "trials": TRIALS}
+        whole = killable("whole", **options)
+        whole.finish()
+        study = killable("study", store=server.new_database(), **options, TRIALIST_LEASE_S=str(LEASE_S))
+        door = gate()
+        with study.start(KILLABLE_GATE=str(door.path)) as process:
+            is_at_work(study, door)
+            study.close()
+            if how == "answers nobody":
+                server.pause()
+            else:
+                server.stop(kill=how == "killed")
+            time.sleep(AWAY_S)  # the time is what is tried here
+            if how == "answers nobody":
+                server.go_on()
+            else:
+                server.start()
+            door.let(PLENTY)
+            out, said = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 0, said
+        ran_on(study, out, whole)
+        study.close()
+
+
+def is_at_work(study, door) -> None:
+    """Wait until its second trial runs and waits for leave to report."""
+    door.let(12)
+    wait_for(lambda: study.has_started() and study.study.row.num_trials == 2 and study.study.trial(1).step == 3)
+
+
+def ran_on(study, out: str, whole) -> None:
+    """It ended like one that nobody disturbed, and no trial was started again."""
+    study.heard(out)
+    assert study.rows() == whole.rows()
+    assert [event.body.trial for event in study.study.events(kinds=(AttemptStarted,))] == list(range(TRIALS))
+    study.check(replay=True)
+    study.wait_until_gone()
 
 
 def trials_of(study, engine: int) -> list[str]:

@@ -76,6 +76,8 @@ POINTS: dict[str, str] = {
     "engine.files.after": "the files of a freed checkpoint are removed",
     "engine.end.emitted": "the study's final status is emitted, not committed",
     "engine.end.committed": "the study's final status is committed, nothing is closed",
+    "engine.leave.emitted": "a study that is to go on later is paused or queued, not committed",
+    "engine.leave.committed": "the same, committed; nothing is closed",
     "worker.claimed": "a worker's leader holds a study's lease, the worker does not know",
     "worker.begun": "a worker's claim is committed, nothing of the study's own is loaded",
     "worker.settling": "a study is to be queued again or to fail, not committed",

@@ -62,7 +62,9 @@ class Finish:
                     (StudyStatus.QUEUED, "its worker left") if self._hands_back else (StudyStatus.PAUSED, "interrupted")
                 )
                 self._lead.emit(StudyStatusChanged(was=fold.status, status=status, reason=why))
+            faults.point("engine.leave.emitted")
             self._commit()
+            faults.point("engine.leave.committed")
             return True
         if fold.status is StudyStatus.QUEUED:  # cancelled, and given more to do before the last trial had left
             self._lead.emit(StudyStatusChanged(was=fold.status, status=StudyStatus.RUNNING))

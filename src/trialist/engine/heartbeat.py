@@ -15,12 +15,11 @@ from trialist.core.errors import LeaseLost, StoreError
 from trialist.core.ports import Store
 from trialist.core.records import Lease
 from trialist.engine.lead import Lead
+from trialist.engine.trust import Trust
 
 _log = logging.getLogger("trialist")
 VISIBLE_AFTER_S = 0.1
 """What is emitted becomes visible to other processes within about this time."""
-_TRUSTED = 0.8
-"""The part of a lease during which trials may run unheard: so they are gone when it has run out."""
 
 
 class Heartbeat:
@@ -46,13 +45,13 @@ class Heartbeat:
         self._lease = lease
         self._lead = lead
         self._on_lost = on_lost
-        self._lead_for = lead_for
+        self._trust = Trust(lease.ttl_s, lead_for, lead.clock.monotonic)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trialist-heartbeat", daemon=True)
         self.lost: LeaseLost | None = None
 
     def __enter__(self) -> Heartbeat:
-        self._lead_for(self._lease.ttl_s * _TRUSTED)
+        self._trust.__enter__()
         self._thread.start()
         return self
 
@@ -61,6 +60,7 @@ class Heartbeat:
     ) -> None:
         self._stop.set()
         self._thread.join()
+        self._trust.__exit__()
 
     def _run(self) -> None:
         clock = self._lead.clock
@@ -69,10 +69,12 @@ class Heartbeat:
         due = clock.monotonic()  # at once: what went before may have taken a while
         while not self._stop.wait(min(VISIBLE_AFTER_S, every_s)):
             try:
-                if clock.monotonic() >= due:
-                    self._renew()
-                    due = clock.monotonic() + every_s
-                self._commit_waiting()
+                with self._trust.asking():
+                    asked_at = clock.monotonic()
+                    if asked_at >= due:
+                        self._renew(asked_at)
+                        due = asked_at + every_s  # the lease runs from then: after a long wait for the store, at once
+                    self._commit_waiting()
             except LeaseLost as error:
                 self.lost = error
                 self._on_lost()
@@ -85,18 +87,15 @@ class Heartbeat:
                     told = str(error)
                     _log.warning("heartbeat of study %s: %s: %s", self._lease.study_id, type(error).__name__, error)
 
-    def _renew(self) -> None:
-        clock = self._lead.clock
-        began = clock.monotonic()
+    def _renew(self, asked_at: float) -> None:
         try:
             self._store.renew_lease(self._lease)
         except LeaseLost:
             raise
         except StoreError:
-            # A store that is away keeps others from leading too, so what runs may go on until it is back.
-            self._lead_for(self._lease.ttl_s * _TRUSTED)
+            self._trust.unanswered()
             raise
-        self._lead_for(self._lease.ttl_s * _TRUSTED - (clock.monotonic() - began))
+        self._trust.renewed(asked_at)
 
     def _commit_waiting(self) -> None:
         lead = self._lead
