@@ -245,7 +245,7 @@ class CommandExecutor:
             return ExitedSignal(key=key, outcome=OutcomeKind.INTERRUPTED)
         if "not_started" in message:
             return refused_by_system(key, running.argv, message["not_started"])
-        if message["lost"] and not message["why"]:
+        if "lost" in message and not message["why"]:
             return self._suspected(
                 running.warden.name, (running.segment,), message["lost"], is_shared=message["shared"]
             )

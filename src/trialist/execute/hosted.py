@@ -14,12 +14,14 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from trialist.execute.attempts import Attempt, Output, Tell, oom_kills
+from trialist.execute.attempts import Attempt, Tell, Timer
 from trialist.execute.ladder import Ladder
 from trialist.execute.logs import CappedLog
+from trialist.execute.memory import oom_kills
+from trialist.execute.outputs import Output
 from trialist.execute.processes import children_of, has_orphans, of_trial
 from trialist.runtime.protocol import ENV_HOST, Order, ProtocolError, decode, decode_metrics, encode, encode_metrics
 
@@ -68,42 +70,31 @@ class HostedAttempt(Attempt):
 
     def end(self, why: str, grace_s: float | None = None) -> None:
         """End it: one that shares its host, or sits parked, is asked first; after the grace, or else at once, with its host."""
-        if not self._why or (why == "kill" and self._why == "stop"):
-            self._why = why
+        self._because(why)
         if self.exited:
             return
         polite = why in ("kill", "timeout") and (self.host.is_shared or self.parked)
         if not polite or self.host.ladder.is_ending:
-            self._stage, self.due = "", None
-            self.host.end(grace_s)
-        elif self._stage != "asked":
+            super().end(why, grace_s)
+        elif self._timer is not Timer.PATIENCE:
             self.told = Order.STOP
-            self._stage, self.due = "asked", time.monotonic() + self._order["grace_s"]
+            self._be_patient()
             self._ask(self)
 
     def stop(self) -> None:
-        if self._why:
-            return
-        if self.spoke or self.host.is_shared:  # one that has not spoken may do so yet; all else costs its neighbours
-            self.told, self._why = Order.STOP, "stop"
-            self._stage, self.due = "asked", time.monotonic() + self._order["grace_s"]
+        if not self._why and not self.spoke and self.host.is_shared:
+            self.told = Order.STOP  # it may speak yet, and all else costs its neighbours
+            self._because("stop")
+            self._be_patient()
         else:
             super().stop()
 
+    def _end_it(self, grace_s: float | None) -> None:
+        self.host.end(grace_s)
+
     def ended(self, code: int) -> None:
         """It says that it has ended, and the host goes on."""
-        self._status, self.exited, self.due = code << 8, True, None
-
-    def act(self, others: Iterable[int], *, alone: bool) -> None:
-        """Do what is due: the timeout, or the end of the grace in which it was asked to leave."""
-        del others, alone
-        stage, self._stage, self.due = self._stage, "", None
-        if self.exited:
-            return  # only its last words are still to be read
-        if stage == "timeout":
-            self.end("timeout")
-        elif stage == "asked":
-            self.host.end()
+        self._status, self.exited = code << 8, True
 
     @property
     def is_clean(self) -> bool:
@@ -123,8 +114,7 @@ class HostedAttempt(Attempt):
 
     def finish(self) -> None:
         if self.is_lost:
-            for output in self.outputs:
-                output.close()
+            self.close_outputs()
         else:
             super().finish()
         self.host.finished(self)
@@ -393,7 +383,6 @@ class Host:
             if lonely and self._is_mute and self.ladder.is_ending:
                 attempt.facts["failed"] = {"reason": "exception", "message": _MUTE, "detail": ""}
             attempt.reaped(status)
-            attempt.due = None
             if attempt.is_lost:
                 self._lost.append(attempt.id)
 
@@ -403,9 +392,7 @@ class Host:
 
     def close(self) -> None:
         """Release what is left of one that is over."""
-        for _ in range(_MAX_UNREAD // _CHUNK):
-            if not self.output.pump():
-                break
+        self.output.drain()
         self.output.close()
         self.control.close()
 

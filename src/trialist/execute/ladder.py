@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Iterable
 
-from trialist.execute.processes import has_orphans, kill_all, of_trial, send_group
+from trialist.execute.processes import Family, has_orphans, kill_all, of_trial, send_group
 
 _LOOKS = 3
 _KILL_AGAIN_S = 0.5
@@ -19,14 +19,16 @@ class Ladder:
     """A process in a session of its own, and its family, from its start until nothing of it is left.
 
     Args:
-        pid: The first process, a child of this one, and the leader of its session.
+        pid: The first process, the leader of its session.
         token: What its family carries in the environment.
         grace_s: Seconds between TERM and KILL.
+        parent: Whose child it is; ``None``: this process's.
     """
 
-    def __init__(self, pid: int, token: str, grace_s: float) -> None:
+    def __init__(self, pid: int, token: str, grace_s: float, parent: int | None = None) -> None:
         self.pid = pid
         self.token = token
+        self.parent = parent
         self.due: float | None = None
         """When ``act`` wants to be called."""
         self.status: int | None = None
@@ -77,17 +79,20 @@ class Ladder:
             self.end()
         elif not self.exited:
             send_group(self.pid, signal.SIGKILL)
-            kill_all(of_trial(self.pid, self.token.encode(), others, alone=alone).members)
+            kill_all(self._family(others, alone=alone).members)
             self.due = now + _KILL_AGAIN_S
         else:
             self.is_clean = self.is_clean or self._end_family(others, alone=alone)
             self._pause_s = min(0.1, self._pause_s * 2)
             self.due = None if self.is_clean else now + self._pause_s
 
+    def _family(self, others: Iterable[int], *, alone: bool) -> Family:
+        return of_trial(self.pid, self.token.encode(), others, alone=alone, parent=self.parent)
+
     def _end_family(self, others: Iterable[int], *, alone: bool) -> bool:
         if not has_orphans(others):
             return True  # whatever outlives its first process becomes a child of ours
-        family = of_trial(self.pid, self.token.encode(), others, alone=alone)
+        family = self._family(others, alone=alone)
         kill_all(family.members)
         self._looks += 1
         # The system may show a process without its environment for a moment, so a stranger is looked at again.

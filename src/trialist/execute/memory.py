@@ -45,3 +45,14 @@ def _fields(path: str, names: tuple[bytes, ...]) -> dict[bytes, int]:
     except OSError:  # it ended meanwhile, or is not ours to read
         return {}
     return found
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it started; 0 where it does not tell."""
+    try:
+        with open("/proc/vmstat", "rb") as file:  # noqa: PTH123
+            data = file.read()
+    except OSError:
+        return 0
+    _, found, rest = data.partition(b"\noom_kill ")
+    return int(rest.split(None, 1)[0]) if found else 0

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 MAX_LINE = 64 * 1024
 MAX_METRICS = 1000
-"""Of one line."""
+"""Of one line, and of all lines of a trial."""
 
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|[@-Z\\-_])")
 _NAME = r"[^\W\d][\w./@-]{0,99}"
@@ -55,6 +55,42 @@ class Printed(NamedTuple):
 
     step: int | None
     metrics: dict[str, float]
+
+
+class Tally:
+    """What the lines that a trial prints add up to."""
+
+    def __init__(self) -> None:
+        self.stepless: dict[str, float] = {}
+        """The last value of each metric that was printed without a step, or was no report."""
+        self.later: dict[str, float] = {}
+        """Of those that were reports: what was printed since, without a step."""
+        self._last_step: dict[str, int] = {}
+
+    def take(self, line: bytes, *, is_report: bool) -> Printed | None:
+        """Count a line in; what it says at a step, where that is a report."""
+        found = parse(line)
+        if found is None:
+            return None
+        if is_report and found.step is not None and found.metrics:
+            for name in found.metrics:
+                self.later.pop(name, None)
+                if name in self._last_step or len(self._last_step) < MAX_METRICS:
+                    self._last_step[name] = found.step
+            return found
+        for name, value in found.metrics.items():
+            if name in self._last_step:
+                self.later[name] = value
+            if name in self.stepless or len(self.stepless) < MAX_METRICS:
+                self.stepless[name] = value
+        return None
+
+    def last_step(self) -> int:
+        """The step that ``later`` belongs to.
+
+        Of what is printed the last counts: "epoch 3 loss=0.5", then "loss=0.42" says something of epoch 3.
+        """
+        return max(self._last_step.values())
 
 
 def parse(line: bytes) -> Printed | None:

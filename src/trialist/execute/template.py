@@ -441,7 +441,7 @@ class Template:
                     warnings.simplefilter("ignore")  # libraries' threads that know how to be forked
                     pid = os.fork()
             except OSError as error:
-                self._tell(op="failed", id=request["id"], error=[error.errno, None, error.strerror])
+                self._tell(op="failed", id=request["id"], error=[error.errno, error.strerror, None])
                 pid = -1
             if pid == 0:
                 if told >= 0:
@@ -477,7 +477,7 @@ class Template:
         try:
             os.chdir(request["cwd"])
         except OSError as error:
-            self._tell(op="failed", id=request["id"], error=[error.errno, request["cwd"], error.strerror])
+            self._tell(op="failed", id=request["id"], error=[error.errno, error.strerror, request["cwd"]])
             os._exit(1)
         token = request["token"].encode()[: self._room]
         ctypes.memmove(self._mark, token.ljust(self._room, b"\0"), self._room)

@@ -18,7 +18,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
-from trialist.execute.attempts import Attempt
+from trialist.execute.attempts import ProcessAttempt
 from trialist.execute.processes import send
 from trialist.runtime.protocol import ENV_TRIAL
 
@@ -68,11 +68,11 @@ class Template:
         self.state = _State.LOADING
         self.is_ours_to_end = False
         """Whether we ended it, so that its end says nothing."""
-        self.waiting: deque[tuple[Attempt, bytes]] = deque()
+        self.waiting: deque[tuple[ProcessAttempt, bytes]] = deque()
         """Those not asked for yet, with their requests."""
-        self.asked: dict[int, Attempt] = {}
+        self.asked: dict[int, ProcessAttempt] = {}
         """Requests without an answer."""
-        self.running: dict[int, Attempt] = {}
+        self.running: dict[int, ProcessAttempt] = {}
         """Trials that were born here, by id."""
         self.words = b""
         """The end of what it printed."""
@@ -101,7 +101,7 @@ class Template:
         finally:
             os.close(writer)
 
-    def take(self, attempt: Attempt) -> bool:
+    def take(self, attempt: ProcessAttempt) -> bool:
         """Let an attempt start here; ``False`` where what it starts with is too long to be sent."""
         warm = attempt.warm
         request = {"id": attempt.id, "token": attempt.token, "argv": attempt.argv, "cwd": warm["setup"]["cwd"]}
@@ -138,7 +138,7 @@ class Templates:
         tie: Called in each new template: it dies with the warden.
         selector: Watches their descriptors; what is registered as data is called with the descriptor.
         start_cold: Starts an attempt as a plain process.
-        refuse: Tells that an attempt could not be started: number, file and text of the system's error.
+        refuse: Tells that an attempt could not be started, and the system's error.
         tell: Takes messages for the engine.
     """
 
@@ -147,8 +147,8 @@ class Templates:
         base: Mapping[str, str],
         tie: Callable[[], None],
         selector: selectors.BaseSelector,
-        start_cold: Callable[[Attempt], None],
-        refuse: Callable[[Attempt, list[Any]], None],
+        start_cold: Callable[[ProcessAttempt], None],
+        refuse: Callable[[ProcessAttempt, Exception], None],
         tell: Callable[[dict[str, Any]], None],
     ) -> None:
         self._base, self._tie, self._selector = base, tie, selector
@@ -165,7 +165,7 @@ class Templates:
         """Processes that are templates, not trials."""
         return self._all.keys()
 
-    def start(self, attempt: Attempt, warm: Mapping[str, Any]) -> None:
+    def start(self, attempt: ProcessAttempt, warm: Mapping[str, Any]) -> None:
         """Start an attempt from the template for its setup, or as a plain process where there can be none.
 
         Args:
@@ -195,22 +195,22 @@ class Templates:
         self._ready[key] = template
         return template
 
-    def withdraw(self, attempt: Attempt, *, now: bool) -> bool:
-        """Take back an attempt that has not begun; whether it has not, and will not.
+    def withdraw(self, attempt: ProcessAttempt, *, now: bool) -> None:
+        """Take back an attempt, unless a template has been asked to begin it.
 
         Args:
             attempt: One without a process.
             now: Whether it must be over: a template that does not answer is ended.
         """
-        for template in self._all.values():
+        for template in list(self._all.values()):
             for waiting in [one for one in template.waiting if one[0] is attempt]:
                 template.waiting.remove(waiting)
+                attempt.withdrawn()
                 if now and template.state is _State.LOADING and not template.waiting:
                     self._retire(template)  # its imports may hang
-                return True
+                return
             if now and attempt.id in template.asked:
                 template.kill()
-        return False
 
     # what templates tell
 
@@ -257,7 +257,7 @@ class Templates:
                 template.running[attempt.id] = attempt
                 attempt.born(message["pid"], template.pid)
             elif op == "failed":
-                self._refuse(attempt, message["error"])
+                self._refuse(attempt, OSError(*message["error"]))
             elif op == "refused":
                 self._start_cold(attempt)
             elif op == "stale":
@@ -292,13 +292,13 @@ class Templates:
         for attempt in self._orphans(template):
             self._again(attempt)
 
-    def _again(self, attempt: Attempt) -> None:
+    def _again(self, attempt: ProcessAttempt) -> None:
         if attempt.is_ending:
             attempt.withdrawn()
             return
         self.start(attempt, attempt.warm)
 
-    def _orphans(self, template: Template) -> list[Attempt]:
+    def _orphans(self, template: Template) -> list[ProcessAttempt]:
         found = [*template.asked.values(), *(attempt for attempt, _ in template.waiting)]
         template.asked.clear()
         template.waiting.clear()

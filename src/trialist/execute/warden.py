@@ -13,7 +13,6 @@ With the engine it speaks JSON, one object a line. Engine → warden: ``start``,
 from __future__ import annotations
 
 import gc
-import json
 import os
 import selectors
 import signal
@@ -24,17 +23,17 @@ import time
 from typing import Any
 
 from trialist.core import faults
-from trialist.execute.attempts import Attempt, Output
+from trialist.execute.attempts import Attempt, ProcessAttempt
 from trialist.execute.connections import Connection
+from trialist.execute.engine_link import EngineLink
 from trialist.execute.hosted import Host, HostedAttempt
 from trialist.execute.hosts import Hosts
 from trialist.execute.memory import used_above
+from trialist.execute.outputs import Output
 from trialist.execute.processes import become_subreaper, die_with_parent, kill_all, living, of_trial
 from trialist.execute.templates import Templates
 from trialist.runtime.protocol import ENVIRONMENT_OF_TRIALS, Order
 
-_HIGH, _LOW = 256 << 10, 64 << 10
-"""Bytes unread by the engine above which trials are not read, and below which they are again."""
 _CHECK_S = 1.0
 _LAST_GRACE_S = 1.0
 """What trials get between TERM and KILL when the engine is gone or closes."""
@@ -54,12 +53,8 @@ class Warden:
     """
 
     def __init__(self, engine: socket.socket, address: str, engine_pid: int, beats: int) -> None:
-        self._engine = engine
-        self._engine.setblocking(False)
         self._engine_pid = engine_pid
         self._address = address
-        self._unsent = bytearray()
-        self._received = bytearray()
         self._attempts: dict[int, Attempt] = {}
         self._tokens: dict[str, Attempt] = {}
         self._connections: set[Connection] = set()
@@ -86,23 +81,18 @@ class Warden:
         # Trials have a selector of their own inside the first, to be taken out whole while the engine does not read.
         self._trials = selectors.DefaultSelector()
         self._all = selectors.DefaultSelector()
-        self._all.register(self._engine, selectors.EVENT_READ)
-        self._all.register(self._signals, selectors.EVENT_READ)
+        self._engine = EngineLink(engine, self._all, self._hear)
+        self._all.register(self._signals, selectors.EVENT_READ, lambda signals: os.read(signals, 4096))
         self._all.register(beats, selectors.EVENT_READ, self._beat)
         self._all.register(self._trials.fileno(), selectors.EVENT_READ)
         self._trials.register(self._listener, selectors.EVENT_READ, self._accept)
-        self._templates = Templates(self._base, self._tie, self._all, self._spawn_late, self._refuse, self.tell)
+        self._templates = Templates(self._base, self._tie, self._all, self._spawn_late, self._refuse, self._engine.tell)
 
     def run(self) -> None:
         """Serve until the engine has closed or died and nothing is left."""
         while not (self._closing and not self._attempts and not self._hosts.all):
-            for key, mask in self._all.select(self._wait_s()):
-                if key.fileobj is self._engine:
-                    if mask & selectors.EVENT_READ:
-                        self._hear()
-                elif key.fd == self._signals:
-                    os.read(self._signals, 4096)
-                elif key.data is not None:
+            for key, _ in self._all.select(self._wait_s()):
+                if key.data is not None:
                     key.data(key.fd)
                 else:
                     for inner, _ in self._trials.select(0):
@@ -116,53 +106,25 @@ class Warden:
 
     # the engine
 
-    def tell(self, message: dict[str, Any]) -> None:
-        """Something for the engine."""
-        self._unsent += json.dumps(message, separators=(",", ":")).encode() + b"\n"
-
     def _send(self) -> None:
-        if self._unsent:
-            try:
-                sent = self._engine.send(self._unsent)
-                del self._unsent[:sent]
-            except BlockingIOError:
-                pass
-            except OSError:
-                self._unsent.clear()
-                self._close()
-        if self._closing:
-            self._unsent.clear()
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
-        known = self._all.get_map().get(self._engine)
-        if known is not None and known.events != wanted:
-            self._all.modify(self._engine, wanted)
-        self._heed_congestion()
-
-    def _heed_congestion(self) -> None:
-        inner: int = self._trials.fileno()
-        if not self._is_congested and len(self._unsent) > _HIGH:
-            self._is_congested = True
-            self._all.unregister(inner)
-        elif self._is_congested and len(self._unsent) < _LOW:
-            self._is_congested = False
-            self._all.register(inner, selectors.EVENT_READ)
-
-    def _hear(self) -> None:
-        try:
-            data = self._engine.recv(1 << 16)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._all.unregister(self._engine)
+        if not self._engine.send():
             self._close()
-            return
-        self._received += data
-        *lines, rest = self._received.split(b"\n")
-        self._received = bytearray(rest)
-        for line in lines:
-            self._obey(json.loads(line))
+        if self._closing:
+            self._engine.forget()
+        inner: int = self._trials.fileno()
+        if self._engine.is_congested != self._is_congested:
+            self._is_congested = not self._is_congested
+            if self._is_congested:
+                self._all.unregister(inner)
+            else:
+                self._all.register(inner, selectors.EVENT_READ)
+
+    def _hear(self, _: object) -> None:
+        orders = self._engine.hear()
+        if orders is None:
+            self._close()
+        for order in orders or ():
+            self._obey(order)
 
     def _obey(self, order: dict[str, Any]) -> None:
         op = order["op"]
@@ -232,7 +194,7 @@ class Warden:
         for family in families:
             if family.memory_limit is not None and family.pid and not family.exited:
                 others, alone = self._apart_from(family.pid)
-                parent = family.parent if isinstance(family, Attempt) else None
+                parent = family.parent if isinstance(family, ProcessAttempt) else None
                 members = of_trial(family.pid, family.token.encode(), others, alone=alone, parent=parent).members
                 used = used_above(members, family.memory_limit)
                 if used:
@@ -244,26 +206,29 @@ class Warden:
         if self._closing:
             return
         if self._is_silent:  # sent by an engine that thinks that it leads: it was frozen, and does not know it yet
-            self.tell({"op": "exited", "id": order["id"], "silent": True})
+            self._engine.tell({"op": "exited", "id": order["id"], "silent": True})
             return
         try:
             faults.point("warden.spawn.before")
             attempt = self._hosted(order) if "host" in order else self._opened(order)
         except (OSError, ValueError, LookupError) as error:
-            told = [getattr(error, "errno", None), getattr(error, "filename", None), str(error)]
-            self.tell({"op": "exited", "id": order["id"], "not_started": told})
+            self._tell_not_started(order["id"], error)
             return
         faults.point("warden.spawn.after")
         self._attempts[attempt.id] = attempt
         self._tokens[attempt.token] = attempt
         for output in attempt.outputs:
             self._trials.register(output.reader, selectors.EVENT_READ, lambda _, o=output: self._pump(o))
-        if "warm" in order:
+        if isinstance(attempt, ProcessAttempt) and attempt.is_unborn:
             self._templates.start(attempt, order["warm"])
 
-    def _opened(self, order: dict[str, Any]) -> Attempt:
+    def _tell_not_started(self, id: int, error: Exception) -> None:
+        told = [getattr(error, "errno", None), getattr(error, "filename", None), str(error)]
+        self._engine.tell({"op": "exited", "id": id, "not_started": told})
+
+    def _opened(self, order: dict[str, Any]) -> ProcessAttempt:
         """An attempt with a process, or one that a template will give a process."""
-        attempt = Attempt(order, self.tell)
+        attempt = ProcessAttempt(order, self._engine.tell)
         attempt.open()
         if "warm" not in order:
             try:
@@ -273,21 +238,28 @@ class Warden:
                 raise
         return attempt
 
-    def _spawn_late(self, attempt: Attempt) -> None:
+    def _spawn_late(self, attempt: ProcessAttempt) -> None:
         """Start one as a plain process that no template would take."""
         try:
             attempt.spawn(self._base, self._tie)
         except (OSError, ValueError, LookupError) as error:
-            self._refuse(attempt, [getattr(error, "errno", None), getattr(error, "filename", None), str(error)])
+            self._refuse(attempt, error)
 
-    def _refuse(self, attempt: Attempt, told: list[Any]) -> None:
-        """A running attempt turns out to be none: number, file and text of the system's error."""
+    def _refuse(self, attempt: ProcessAttempt, error: Exception) -> None:
+        """A running attempt turns out to be none, because of the system's error."""
+        self._drop(attempt)
+        attempt.close_outputs()
+        self._tell_not_started(attempt.id, error)
+
+    def _drop(self, attempt: Attempt) -> None:
+        """Forget one that is over, but for what is to be told of it."""
         del self._attempts[attempt.id], self._tokens[attempt.token]
         for output in attempt.outputs:
-            if output.reader in self._trials.get_map():
-                self._trials.unregister(output.reader)
-        attempt.close_outputs()
-        self.tell({"op": "exited", "id": attempt.id, "not_started": told})
+            self._unwatch(output.reader)
+
+    def _unwatch(self, fileobj: Any) -> None:
+        if fileobj in self._trials.get_map():
+            self._trials.unregister(fileobj)
 
     def _hosted(self, order: dict[str, Any]) -> HostedAttempt:
         host = self._hosts.find(order)
@@ -295,7 +267,7 @@ class Warden:
             host = self._hosts.make(order)
             self._trials.register(host.output.reader, selectors.EVENT_READ, lambda _, o=host.output: self._pump(o))
             self._trials.register(host.control, selectors.EVENT_READ, lambda _, h=host: self._hear_host(h))
-        attempt = HostedAttempt(order, self.tell, host, self._pass_on)
+        attempt = HostedAttempt(order, self._engine.tell, host, self._pass_on)
         attempt.begin()
         return attempt
 
@@ -316,7 +288,7 @@ class Warden:
             endpoint.close()
             return
         endpoint.setblocking(False)
-        connection = Connection(endpoint, self._attempt_of, self.tell)
+        connection = Connection(endpoint, self._attempt_of, self._engine.tell)
         self._connections.add(connection)
         self._trials.register(endpoint, selectors.EVENT_READ, lambda _: self._listen(connection))
 
@@ -369,12 +341,11 @@ class Warden:
         for host in list(self._hosts.all):
             self._act_host(host, now)
         for attempt in list(self._attempts.values()):
-            is_due = attempt.due is not None and attempt.due <= now
-            if is_due:
+            if attempt.due is not None and attempt.due <= now:
                 others, alone = self._apart_from(attempt.pid)
                 attempt.act(others, alone=alone)
-            if attempt.is_unborn and attempt.is_ending and self._templates.withdraw(attempt, now=is_due):
-                attempt.withdrawn()
+            if isinstance(attempt, ProcessAttempt) and attempt.is_unborn and attempt.is_ending:
+                self._templates.withdraw(attempt, now=attempt.must_withdraw)
             if attempt.is_clean and not self._is_congested:
                 self._finish(attempt)
 
@@ -385,23 +356,17 @@ class Warden:
             host.ladder.act(others, alone=alone)
         if host.is_over:
             self._hosts.all.remove(host)
-            for fileobj in (host.control, host.output.reader):
-                if fileobj in self._trials.get_map():
-                    self._trials.unregister(fileobj)
+            self._unwatch(host.control)
+            self._unwatch(host.output.reader)
             host.close()
-            host.tell_lost(self.tell)
+            host.tell_lost(self._engine.tell)
 
     def _finish(self, attempt: Attempt) -> None:
-        speaking = self._speaking_for(attempt)
-        if not attempt.remainder() or any(self._listen(connection) for connection in speaking):
-            attempt.due = 0.0
-            return
+        if not attempt.remainder() or any(self._listen(connection) for connection in self._speaking_for(attempt)):
+            return  # there may be more
         for connection in self._speaking_for(attempt):
             self._forget(connection)
-        for output in attempt.outputs:
-            if output.reader in self._trials.get_map():
-                self._trials.unregister(output.reader)
-        del self._attempts[attempt.id], self._tokens[attempt.token]
+        self._drop(attempt)
         faults.point("warden.exited")
         attempt.finish()
         if isinstance(attempt, HostedAttempt):
