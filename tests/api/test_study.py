@@ -690,3 +690,35 @@ def test_telemetry_files_are_whole_after_a_second_run(study, tmp_path):
     assert seqs == list(range(1, study.row.seq + 1))
     assert len((tmp_path / "ledger.tsv").read_text().splitlines()) == 1 + 5
     assert json.loads((tmp_path / "t.json").read_text())
+
+
+class TestResources:
+    def test_those_of_the_study_hold_where_run_names_none(self) -> None:
+        study = trialist.create_study(
+            "s", {"x": [1, 2]}, metric="v", mode="min", store="memory", resources={"memory_gb": 1e6}
+        )
+        with pytest.raises(ConfigError, match="memory_gb"):
+            study.run(lambda x: float(x), num_trials=1)
+
+    @pytest.mark.parametrize("name", ["memory", "memory_gbs", "gpus"])
+    def test_a_name_that_is_nearly_one_is_refused_with_the_one_that_is_meant(self, name: str) -> None:
+        with pytest.raises(ConfigError, match="Did you mean"):
+            trialist.create_study("s", {"x": [1]}, store="memory", resources={name: 1})
+        study = trialist.create_study("t", {"x": [1]}, metric="v", mode="min", store="memory")
+        with pytest.raises(ConfigError, match="Did you mean"):
+            study.run(lambda x: float(x), num_trials=1, resources={name: 1})
+
+
+def test_a_run_without_an_end_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    study = trialist.create_study(
+        "s", {"x": {"type": "uniform", "low": 0, "high": 1}}, metric="v", mode="min", store="memory"
+    )
+    ended = []
+
+    def enough(its: trialist.Study, trial: object) -> None:
+        ended.append(trial)
+        if len(ended) == 3:
+            its.stop()
+
+    study.run(lambda x: x, callbacks=[enough])
+    assert "no num_trials" in caplog.text

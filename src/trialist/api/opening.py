@@ -20,6 +20,7 @@ from trialist.core.records import Budget, Spec, StudySpec
 from trialist.core.records import Study as StudyRow
 from trialist.core.states import StudyStatus
 from trialist.engine.control import check_budget
+from trialist.engine.placement import Placement
 from trialist.space import SearchSpace
 from trialist.store.locate import open_store
 
@@ -96,6 +97,7 @@ def create_study(
         version=__version__,
     )
     check_budget(spec.budget)
+    Placement(spec.resources, {})  # says what is wrong with them
     make_searcher(spec, given)
     make_scheduler(spec)
     there = _opened(store)

@@ -33,10 +33,10 @@ def shipped(objective: Callable[..., Any]) -> str | bytes:
     try:
         pickled: bytes = cloudpickle.dumps(objective)
         return pickled
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - pickling runs whatever the objects define
         if target is not None and objective.__module__ == "__main__" and _has_guard():
             return target
-        raise ObjectiveError(_obstacle(objective, error)) from error
+        raise ObjectiveError(_obstacle(objective, error)) from None  # the pickler's own words say less
 
 
 def _is_there(objective: Callable[..., Any]) -> bool:

@@ -6,6 +6,7 @@ state of the study itself, so that many handles, threads and processes may look 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ from trialist.space import SearchSpace
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_log = logging.getLogger("trialist")
 
 
 class Study:
@@ -229,7 +232,13 @@ class Study:
             jobs=jobs,
         )
         made = objective_executor(executor, objective, row.spec, jobs)
-        configured = RunConfigured(objective=described, executor=made.spec, resources=resources or {})
+        needs = row.spec.resources if resources is None else resources
+        configured = RunConfigured(objective=described, executor=made.spec, resources=needs)
+        if budget.num_trials is None and time_budget_s is None and self.space.count() is None:
+            _log.warning(
+                "study '%s' has no num_trials and no time_budget_s: it runs until its searcher knows no more, or Ctrl-C",
+                self.name,
+            )
 
         def on_end(record: Trial) -> None:
             for callback in callbacks:
@@ -248,7 +257,9 @@ class Study:
             on_end=on_end if callbacks else None,
         )
         if end.interrupted:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(
+                f"study '{self.name}' is {end.study.status} after {end.study.num_trials} trials: run it again to go on"
+            )
         return self
 
     def submit(

@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 
 from trialist.core.errors import ConfigError
 
+COUNTED = frozenset({"cpu", "gpu", "memory_gb"})
+"""What every machine tells of itself; other names are counted where a worker is told how much of them there is."""
 _EPSILON = 1e-9
 
 
@@ -61,6 +64,11 @@ class Placement:
 
     def __init__(self, needs: Mapping[str, float], capacity: Mapping[str, float], devices: Sequence[str] = ()) -> None:
         for name, need in needs.items():
+            meant = [] if name in COUNTED or name in capacity else get_close_matches(name, COUNTED, n=1)
+            if meant:
+                raise ConfigError(
+                    f"nothing is counted under this name. Did you mean '{meant[0]}'?", path=f"resources.{name}"
+                )
             if not need >= 0:
                 raise ConfigError(f"must be a number of at least 0, not {need!r}", path=f"resources.{name}")
             if name in capacity and need > capacity[name] + _EPSILON:
