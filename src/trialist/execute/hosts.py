@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trialist.execute.hosted import Host, Others, key_of
+from trialist.execute.worker import Host, Others, key_of
 
 
 class Hosts:

@@ -26,12 +26,13 @@ from trialist.core import faults
 from trialist.execute.attempts import Attempt, ProcessAttempt
 from trialist.execute.connections import Connection
 from trialist.execute.engine_link import EngineLink
-from trialist.execute.hosted import Host, HostedAttempt
+from trialist.execute.hosted import HostedAttempt
 from trialist.execute.hosts import Hosts
 from trialist.execute.memory import used_above
 from trialist.execute.outputs import Output
 from trialist.execute.processes import become_subreaper, die_with_parent, kill_all, living, of_trial
 from trialist.execute.templates import Templates
+from trialist.execute.worker import Host
 from trialist.runtime.protocol import ENVIRONMENT_OF_TRIALS, Order
 
 _CHECK_S = 1.0
