@@ -52,8 +52,10 @@ class Batch:
         self._endings: dict[tuple[int, int], str] = {}
         """Of attempts that began before it; the first ending counts."""
         self._reports: dict[tuple[int, int, int], tuple[float, dict[str, float]]] = {}
-        self._checkpoints: list[rows.Row] = []
-        self._freed: list[rows.Row] = []
+        self._checkpoints: dict[str, rows.Row] = {}
+        """Taken in this commit and not freed in it again."""
+        self._freed: dict[str, rows.Row] = {}
+        """Taken before it."""
         self._answers: dict[int, tuple[str, str]] = {}
         """The first answer counts."""
         self._specs: list[rows.Row] = []
@@ -114,9 +116,11 @@ class Batch:
                 self._reports[key] = (event.at, metrics)
             case Checkpointed():
                 data = rows.checkpoint_text(event, body)
-                self._checkpoints.append((self._sid, body.checkpoint, body.trial, event.seq, data))
+                self._freed.pop(body.checkpoint, None)
+                self._checkpoints[body.checkpoint] = (self._sid, body.checkpoint, body.trial, event.seq, data)
             case CheckpointFreed():
-                self._freed.append((self._sid, body.checkpoint))
+                if self._checkpoints.pop(body.checkpoint, None) is None:
+                    self._freed[body.checkpoint] = (self._sid, body.checkpoint)
             case CommandApplied():
                 self._answer(body.command, CommandStatus.APPLIED, rows.applied_answer(body))
             case CommandRefused():
@@ -149,8 +153,8 @@ class Batch:
         inserted: list[int] = []
         together.run(sql(statements.insert_report), new, inserted.append)
         faults.point("store.commit.reports")
-        together.run(sql(statements.insert_checkpoint), self._checkpoints)
-        together.run(sql(statements.delete_checkpoint), self._freed)
+        together.run(sql(statements.insert_checkpoint), list(self._checkpoints.values()))
+        together.run(sql(statements.delete_checkpoint), list(self._freed.values()))
         answered = [(*answer, self._sid, command) for command, answer in self._answers.items()]
         together.run(sql(statements.answer_command), answered)
         together.run(sql(statements.update_spec), self._specs)
