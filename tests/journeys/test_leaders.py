@@ -119,14 +119,15 @@ def test_a_leader_that_was_frozen_inside_its_work_starts_and_writes_nothing_more
     heir = killable("study", executor="command", trials=TRIALS, **lease)
     marks = tmp_path / "marks"
     marks.mkdir()
-    faults = {"TRIALIST_FAULTS": f"engine:{point}=stop@4", "TRIALIST_FAULTS_DIR": str(marks)}
-    with stale.start(**faults) as frozen:
+    text = f"engine:{point}=stop@4,warden:warden.spawn.before=pass@1-99"
+    with stale.start(TRIALIST_FAULTS=text, TRIALIST_FAULTS_DIR=str(marks)) as frozen:
         wait_for((marks / f"{point}@4").exists)
         wait_for(lambda: trials_of(stale, frozen.pid) == [])
         if point == "store.write.begun":  # it holds the database: nobody can take over before it goes on
             time.sleep(LEASE_S)
         else:
             wait_for(lambda: heir.run() != LED)
+        started = set(marks.iterdir())
         frozen.send_signal(signal.SIGCONT)
         out, said = frozen.communicate(timeout=DEADLINE_S)
     stale.heard(out)
@@ -134,6 +135,7 @@ def test_a_leader_that_was_frozen_inside_its_work_starts_and_writes_nothing_more
         assert (frozen.returncode, said) == (0, "")
     else:
         assert frozen.returncode == FENCED, said
+        assert set(marks.iterdir()) == started  # not even a process that would be ended at once
     heir.acknowledged |= stale.acknowledged
     assert len(heir.acknowledged) == TRIALS
     heir.check(replay=True)
