@@ -1,6 +1,7 @@
 """The pool's templates: what is shared, what is not, when a trial starts cold, and what happens when a template dies."""
 
 import os
+import resource
 import signal
 import sys
 import textwrap
@@ -139,6 +140,57 @@ class TestFunctions:
         drive.until(lambda: all(drive.ended(item.key) for item in items))
         outcomes = [drive.end(item.key).outcome for item in items]
         assert outcomes == [OutcomeKind.TIMED_OUT, OutcomeKind.KILLED, OutcomeKind.STOPPED]
+
+    @pytest.mark.slow
+    def test_imports_that_take_long_are_told_of(self, pool, tmp_path):
+        go = tmp_path / "go"
+        drive = pool.of_function(
+            f"""
+            import pathlib, time
+            while not pathlib.Path({str(go)!r}).exists():
+                time.sleep(0.01)
+            def f(x): return x
+            """
+        )
+        item = segment(tmp_path)
+        drive.executor.start(item)
+        drive.until(lambda: drive.cold)
+        assert drive.cold == ["trials wait for the imports of mine:f, which take longer than 5 s"]
+        go.touch()
+        drive.until(lambda: drive.ended(item.key))
+        assert drive.end(item.key).metrics["loss"] == 3.0
+
+    @pytest.mark.parametrize("start", ["fork", "spawn"])
+    def test_more_trials_than_a_process_may_open_files(self, pool, tmp_path, start):
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        drive = pool.of_function(
+            """
+            import resource
+            def f(trial):
+                trial.report(step=1, loss=resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+            """,
+            start=start,
+        )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, before[1]))
+        try:
+            items = [segment(tmp_path, number, to_step=1) for number in range(30)]
+            drive.executor.worker()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        drive._answer = lambda executor, told: None
+        for item in items:
+            drive.executor.start(item)
+        drive.until(lambda: len(drive.of(ReportedSignal)) == len(items))
+        assert {told.metrics["loss"] for told in drive.of(ReportedSignal)} == {100.0}
+
+    def test_a_directory_that_is_gone_is_named(self, pool, tmp_path, monkeypatch):
+        drive = pool.of_function("def f(x): return x")
+        here = tmp_path / "here"
+        here.mkdir()
+        monkeypatch.chdir(here)
+        here.rmdir()
+        (end,) = drive.run(segment(tmp_path))
+        assert end.error.message == "the directory that the study was started in is no longer there"
 
     def test_params_too_long_for_a_packet(self, pool, tmp_path):
         drive = pool.of_function("def f(x): return len(x)")

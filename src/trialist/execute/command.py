@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from errno import EDQUOT, ENOSPC
+from errno import EDQUOT, ENOENT, ENOSPC
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +40,18 @@ __all__ = ["CommandExecutor", "Launch", "Prepare", "function_launch"]
 
 _MAX_SIGNALS = 256
 """Of one ``poll``: about what the engine commits at once."""
+
+
+def _directory(cwd: Path | None) -> str:
+    """Where a trial runs.
+
+    Raises:
+        OSError: This process's own directory was removed.
+    """
+    try:
+        return str((cwd or Path.cwd()).absolute())
+    except FileNotFoundError:
+        raise FileNotFoundError(ENOENT, "the directory that the study was started in is no longer there") from None
 
 
 class _Running(NamedTuple):
@@ -112,7 +124,7 @@ class CommandExecutor:
                     log.parent.mkdir(parents=True, exist_ok=True)
             Path(segment.run_dir).mkdir(parents=True, exist_ok=True)
             own = environment(segment, token, warden.address)
-            folder = str((launch.cwd or Path.cwd()).absolute())
+            folder = _directory(launch.cwd)
             more = self._more(segment, launch, folder, own)
         except OSError as error:
             if error.errno in (ENOSPC, EDQUOT):

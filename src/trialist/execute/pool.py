@@ -109,6 +109,11 @@ class PoolExecutor(CommandExecutor):
         if message["op"] == "cold":
             self._say(f"trials start cold, each with its own imports: {message['why']}")
             return []
+        if message["op"] == "delayed":
+            self._say(
+                f"trials wait for the imports of {message['what']}, which take longer than {message['seconds']:g} s"
+            )
+            return []
         return super()._signals(message)
 
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 LINUX = sys.platform == "linux"
@@ -36,17 +38,29 @@ def become_subreaper() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def die_with_parent() -> Callable[[], None]:
+def take_all_descriptors() -> tuple[int, int]:
+    """Let this process open as many files as the system lets it, for it holds several for each trial; what it could before."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # some systems name a limit that they do not allow
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    return before
+
+
+def die_with_parent(descriptors: tuple[int, int]) -> Callable[[], None]:
     """A function for a new child to call: KILL comes to it when the thread that forked it ends.
 
     Made before the fork, since a child should do as little as it can between fork and exec.
+
+    Args:
+        descriptors: How many files it may open: soft limit and hard limit.
     """
     if not LINUX:
-        return lambda: None
+        return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
     prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
 
     def tie() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
         if os.getppid() != parent:  # it died in between
             os._exit(1)
 

@@ -12,6 +12,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
@@ -30,6 +31,8 @@ _MAX_TEMPLATES = 4
 _ROOM = 128
 """Bytes for a token in a template's environment."""
 _MAX_WORDS = 4096
+_LATE_S = 5.0
+"""Imports that take longer are told of."""
 
 
 class _State(Enum):
@@ -76,6 +79,8 @@ class Template:
         """Trials that were born here, by id."""
         self.words = b""
         """The end of what it printed."""
+        self.imports_since: float | None = time.monotonic()
+        """Since when it imports what trials may be waiting for; ``None``: that was told."""
         self.reader, writer = os.pipe()
         os.set_blocking(self.reader, False)
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -211,6 +216,15 @@ class Templates:
                 return
             if now and attempt.id in template.asked:
                 template.kill()
+
+    def tell_delays(self) -> None:
+        """Tell, once each, of templates whose imports keep trials waiting."""
+        for template in self._all.values():
+            since = template.imports_since
+            is_late = since is not None and time.monotonic() - since > _LATE_S
+            if is_late and template.state is _State.LOADING and template.waiting:
+                template.imports_since = None
+                self._tell({"op": "delayed", "what": json.loads(template.key)["name"], "seconds": _LATE_S})
 
     # what templates tell
 

@@ -20,6 +20,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from trialist.core import faults
@@ -30,7 +31,14 @@ from trialist.execute.hosted import HostedAttempt
 from trialist.execute.hosts import Hosts
 from trialist.execute.memory import used_above
 from trialist.execute.outputs import Output
-from trialist.execute.processes import become_subreaper, die_with_parent, kill_all, living, of_trial
+from trialist.execute.processes import (
+    become_subreaper,
+    die_with_parent,
+    kill_all,
+    living,
+    of_trial,
+    take_all_descriptors,
+)
 from trialist.execute.templates import Templates
 from trialist.execute.worker import Host
 from trialist.runtime.protocol import ENVIRONMENT_OF_TRIALS, Order
@@ -51,9 +59,12 @@ class Warden:
         address: Where trials connect.
         engine_pid: To notice the engine's death even where a fork of it keeps the connection open.
         beats: A pipe on which the engine says up to when it may count on leading.
+        tie: Called in each new process: it dies with this one.
     """
 
-    def __init__(self, engine: socket.socket, address: str, engine_pid: int, beats: int) -> None:
+    def __init__(
+        self, engine: socket.socket, address: str, engine_pid: int, beats: int, tie: Callable[[], None]
+    ) -> None:
         self._engine_pid = engine_pid
         self._address = address
         self._attempts: dict[int, Attempt] = {}
@@ -61,7 +72,7 @@ class Warden:
         self._connections: set[Connection] = set()
         self._base = {name: text for name, text in os.environ.items() if name not in ENVIRONMENT_OF_TRIALS}
         self._base.setdefault("PYTHONUNBUFFERED", "1")  # a crash must not take the last lines of the log with it
-        self._tie = die_with_parent()
+        self._tie = tie
         self._hosts = Hosts(self._base, self._tie, lambda: [*self._leaders(), *self._templates.pids])
         self._closing = False
         self._led_until: float | None = None
@@ -188,6 +199,7 @@ class Warden:
             if os.getppid() != self._engine_pid and not self._closing:
                 self._close()
             self._check_memory()
+            self._templates.tell_delays()
 
     def _check_memory(self) -> None:
         """End what uses more memory than it asked for."""
@@ -406,7 +418,8 @@ def main() -> None:
     faults.play("warden")
     become_subreaper()
     gc.freeze()  # what is loaded stays: forked children copy less
-    Warden(socket.socket(fileno=descriptor), address, engine_pid, beats).run()
+    tie = die_with_parent(take_all_descriptors())
+    Warden(socket.socket(fileno=descriptor), address, engine_pid, beats, tie).run()
     for name in ("s", "log", "function.pkl"):
         try:  # not after an error: the engine reads the log then
             os.unlink(f"{folder}/{name}")  # noqa: PTH108 - the warden does without pathlib
