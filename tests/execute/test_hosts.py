@@ -86,6 +86,14 @@ def crashes(trial):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def stops_everybody_or_waits(trial):
+    trial.report(step=1, loss=1.0)
+    if trial.number == 0:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if trial.attempt == 1:
+        time.sleep(FOR_EVER_S)
+
+
 def closes_everything(trial):
     trial.report(loss=1.0)
     os.closerange(3, 1024)
@@ -222,6 +230,20 @@ class TestEnding:
         (end,) = pool(closes_everything).run(segment(tmp_path))
         assert end.outcome is OutcomeKind.RAISED
         assert "disturbed the connection" in end.error.message
+
+    def test_one_that_stops_its_worker_takes_nobody_elses_time(self, pool, tmp_path):
+        drive = pool(stops_everybody_or_waits, residents=3)
+        items = [segment(tmp_path, number, timeout_s=2.0) for number in range(3)]
+        for item in items:
+            drive.executor.start(item)
+        drive.until(lambda: all(drive.ended(item.key) for item in items))
+        lost = drive.of(LostSignal)
+        assert {key for told in lost for key in told.keys} == {item.key for item in items}
+        assert all(told.is_blameless for told in lost)
+        assert "several trials in it took too long at once" in lost[0].message
+        ends = drive.run(*(segment(tmp_path, number, attempt=2, timeout_s=5.0) for number in range(3)))
+        outcomes = [end.outcome for end in ends]
+        assert outcomes == [OutcomeKind.TIMED_OUT, OutcomeKind.RETURNED, OutcomeKind.RETURNED]
 
     @pytest.mark.parametrize("residents", [1, 2])
     def test_one_that_closes_what_is_its_workers_and_returns_fails_too(self, pool, tmp_path, residents):

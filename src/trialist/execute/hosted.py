@@ -86,9 +86,9 @@ class HostedAttempt(Attempt):
         return [*logs, self.host.output.log] if silent else logs
 
     @property
-    def is_to_blame(self) -> bool:
-        """Whether its host was ended because of it."""
-        return bool(self._why)
+    def is_out_of_time(self) -> bool:
+        """Whether it is to end because it took too long."""
+        return self._why == "timeout"
 
     def finish(self) -> None:
         if self.is_lost:

@@ -100,6 +100,8 @@ def worker_died(facts: Mapping[str, Any]) -> str:
     if facts["outgrown"]:
         used, limit = (number / GB for number in facts["outgrown"])
         return f"{facts['worker']} used {used:.3g} GB of the {limit:.3g} GB that its trials asked for ({MEMORY})"
+    if facts["hung"]:
+        return f"{facts['worker']} was ended because several trials in it took too long at once, and did not leave"
     if facts["on_purpose"]:
         return f"{facts['worker']} was ended because another trial in it did not heed its orders"
     code = os.waitstatus_to_exitcode(facts["status"])

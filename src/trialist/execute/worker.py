@@ -82,6 +82,8 @@ class Host:
         self._lost: list[int] = []
         self._is_mute = False
         """A trial broke the connection to it, so it had to end."""
+        self._is_hung = False
+        """Several trials used up their time at once and did not leave: one of them may have stopped all of it."""
         self._others = others
         self._outgrown: list[int] = []
         """Bytes used and bytes allowed, where it had to end for that."""
@@ -178,7 +180,7 @@ class Host:
     @property
     def _ends_on_purpose(self) -> bool:
         """Whether it ends because of an order, not because of itself."""
-        return self.ladder.is_ending and not self._is_mute and not self._outgrown
+        return self.ladder.is_ending and not self._is_mute and not self._outgrown and not self._is_hung
 
     def is_leaving_for(self, attempt: HostedAttempt) -> bool:
         """Whether it ends because this attempt left processes behind, or with this attempt in it."""
@@ -295,10 +297,12 @@ class Host:
         while self.pump() > 0:  # ends that it told before its own
             pass
         left = [attempt for attempt in self.attempts.values() if not attempt.exited]
+        self._is_hung = sum(attempt.is_out_of_time for attempt in left) > 1
         # One that had served others may have died before it saw this trial; a new one dies of what it was started for.
         lonely = len(left) == 1 and not self._ends_on_purpose and (left[0].has_begun or self.begun == 1)
         for attempt in left:
-            attempt.is_lost = not attempt.is_to_blame and not lonely
+            is_to_blame = attempt.is_ending and not (self._is_hung and attempt.is_out_of_time)
+            attempt.is_lost = not is_to_blame and not lonely
             if lonely and self._is_mute and self.ladder.is_ending:
                 attempt.facts["failed"] = {"reason": "exception", "message": _MUTE, "detail": ""}
             attempt.reaped(status)
@@ -326,6 +330,7 @@ class Host:
                     "status": self.ladder.status,
                     "on_purpose": self._ends_on_purpose,
                     "outgrown": self._outgrown,
+                    "hung": self._is_hung,
                     "oom_killed": oom_kills() > self._oom_kills,
                     "log": self.output.log.recent.decode("utf-8", "replace"),
                 }
