@@ -18,6 +18,7 @@ import psycopg.sql
 import pytest
 
 from trialist.core.errors import InternalError, LeaseLost, StoreBusy, StoreError, UserError
+from trialist.core.events import Noted
 from trialist.core.ports import TrialOrder
 from trialist.core.states import TrialStatus
 from trialist.store.checks import check_study
@@ -543,3 +544,17 @@ def test_leases_run_by_the_servers_clock(store, postgres_url, monkeypatch):
         ahead.renew_lease(replace(lease, ttl_s=0.0))
         assert store.leader(told.id) is None
         assert ahead.take_lease(told.id, ELSEWHERE, 60).epoch == 2
+
+
+def test_a_commit_may_be_larger_than_any_buffer(store):
+    """What the socket does not take at once must not wait for an answer that cannot come before it."""
+    told = tell(store)
+    lease = store.take_lease(told.id, holder(), 3600)
+    for size in (100_000, 1_000_000, 10_000_000):
+        told.script.emit(Noted(message="x" * size))
+        for _ in range(6000):
+            told.script.run(loss=0.5)
+        told.script.emit(Noted(message="y" * size))
+        store.commit(lease, told.script.commit())
+    assert store.find_study("study").num_trials == 18_000
+    assert [len(event.body.message) for event in store.events(told.id, kinds=[Noted])][-1] == 10_000_000

@@ -12,13 +12,14 @@ from trialist.core.errors import InternalError, MissingExtra, StoreBusy, StoreEr
 
 try:
     import psycopg
+    from psycopg.generators import send
     from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 except ModuleNotFoundError as error:
     raise MissingExtra("a store on PostgreSQL", "postgres", "psycopg") from error
 except ImportError as error:  # it is there, and neither its binary part nor a libpq is
     raise MissingExtra("a store on PostgreSQL", "postgres", "psycopg_binary") from error
 
-__all__ = ["Int8BinaryDumper", "Int8Dumper", "is_away", "problem_of", "psycopg"]
+__all__ = ["Int8BinaryDumper", "Int8Dumper", "is_away", "problem_of", "psycopg", "send"]
 
 _AWAY = ("57P01", "57P02", "57P03", "57P05", "25P03", "53300", "08000", "08001", "08003", "08004", "08006", "08P01")
 """The server ended the connection, is starting or stopping, or has no room for one more now."""

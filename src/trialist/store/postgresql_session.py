@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 
 from trialist.store.backend import Check, CommitInDoubt
 from trialist.store.compiling import Sql
-from trialist.store.postgresql_errors import is_away, problem_of, psycopg
+from trialist.store.postgresql_errors import is_away, problem_of, psycopg, send
 
 _AGAIN_S = 0.05
+_PIECE = 5000
+"""Rows in one statement."""
 Work = Callable[[psycopg.Connection[Any]], None]
 Open = Callable[[], "BoundedConnection"]
 
@@ -273,6 +275,8 @@ class _Statement(NamedTuple):
     sql: Sql
     rows: Sequence[Sequence[Any]]
     check: Check | None
+    """Takes the number of rows since the last one that is first."""
+    is_first: bool
 
 
 class Pipeline:
@@ -284,10 +288,12 @@ class Pipeline:
 
     def run(self, sql: Sql, rows: Sequence[Sequence[Any]], check: Check | None = None) -> None:
         """Put a statement into the piece."""
-        if rows:
-            self._statements.append(_Statement(sql, rows, check))
-        elif check is not None:
+        if not rows and check is not None:
             check(0)
+        for begin in range(0, len(rows), _PIECE):
+            piece = rows[begin : begin + _PIECE]
+            last = begin + _PIECE >= len(rows)
+            self._statements.append(_Statement(sql, piece, check if last else None, is_first=begin == 0))
 
     def finish(self) -> None:
         """Send it, then look at the answers in order: the first one that is wrong is what went wrong."""
@@ -296,7 +302,7 @@ class Pipeline:
 
         def work(connection: psycopg.Connection[Any]) -> None:
             cursors.clear()
-            for sql, rows, _ in statements:
+            for sql, rows, _, _ in statements:
                 cursors.append(connection.cursor())
                 if len(rows) == 1:
                     cursors[-1].execute(sql.text, rows[0])
@@ -312,11 +318,13 @@ class Pipeline:
             if self._session.is_lost:
                 raise
             failed = error
+        count = 0
         for statement, cursor in zip(statements, cursors, strict=False):
             if cursor.pgresult is None or cursor.pgresult.status != psycopg.pq.ExecStatus.COMMAND_OK:
                 break  # it failed, or one before it did
+            count = cursor.rowcount + (0 if statement.is_first else count)
             if statement.check is not None:
-                statement.check(cursor.rowcount)
+                statement.check(count)
         if failed is not None:
             raise failed
 
@@ -329,7 +337,9 @@ class _Unflushed(psycopg.Pipeline):
     """
 
     def _fetch_gen(self, *, flush: bool) -> Any:
-        return super()._fetch_gen(flush=False)
+        if flush:
+            yield from send(self.pgconn)  # what does not fit into the socket's buffer waits on this side
+        yield from super()._fetch_gen(flush=False)
 
 
 def _pipelined(connection: psycopg.Connection[Any], work: Work) -> None:
