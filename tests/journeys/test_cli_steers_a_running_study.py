@@ -144,7 +144,7 @@ def test_a_study_is_steered_from_another_terminal(terminal: Terminal) -> None:
         clone = terminal.json("clone", "digits", "--trial", "0", "--set", "lr=0.4", "--warm-start", "weights")
         number = clone["trial"]
         assert clone["next"][0]["do"] == "trialist resume digits"
-        assert "must be one of" in terminal.type("clone", "digits", "--trial", "0", "--set", "lr=0.5", code=3)
+        assert "must be one of" in terminal.type("clone", "digits", "--trial", "0", "--set", "lr=0.5", code=2)
         terminal.let(number, 1, 2, 3)
         assert "trialist watch digits" in terminal.type("resume", "digits")
         terminal.until("the clone completes", lambda: terminal.study.trial(number).status == "completed")

@@ -1,7 +1,7 @@
 """A study killed with SIGKILL at random instants ends exactly like one that was never interrupted.
 
-``TRIALIST_KILLS`` sets how often each study is killed (CI: 6). The acceptance is 100, with which each has 200 trials; then
-``pytest -s`` shows what the kills cost.
+``TRIALIST_KILLS`` sets how often each study is killed (CI: 6). The acceptance is 100, with which each has 200 trials.
+What the kills cost is told by ``benchmarks/kill.py``.
 """
 
 from __future__ import annotations
@@ -22,22 +22,19 @@ LONGEST_S = 0.3
 """How long after it leads a run may be killed; no run depends on it to come far enough, or to be slow enough."""
 
 
-def run_killed(killed, gate, *, seed: int, reports: int, jobs: int = 1) -> float:
-    """Run with kills at random instants after the study is led, then to the end; the seconds that it took to start.
+def run_killed(killed, gate, *, seed: int, reports: int, jobs: int = 1) -> None:
+    """Run with kills at random instants after the study is led, then to the end.
 
     A run gets leave for so few of the study's ``reports`` that it cannot end before it is killed, however fast it is. With
     several jobs the first kill comes when all of them are at work.
     """
     rng = random.Random(seed)
-    starting = 0.0
     drawn: dict[int, object] = {}
     for number in range(KILLS):
         door = gate()
         door.let(rng.randint(1, max(1, reports // KILLS)))
-        began = time.perf_counter()
         with killed.start(KILLABLE_GATE=str(door.path)) as process:
             assert process.stdout.readline() == "leading\n"
-            starting += time.perf_counter() - began
             if jobs > 1 and number == 0:
                 wait_until_at_work(killed, jobs)
             else:
@@ -54,7 +51,6 @@ def run_killed(killed, gate, *, seed: int, reports: int, jobs: int = 1) -> float
     killed.finish()
     found = suggestions(killed)
     assert {trial: found.get(trial) for trial in drawn} == drawn
-    return starting
 
 
 def suggestions(killed) -> dict[int, object]:
@@ -74,18 +70,13 @@ def wait_until_at_work(killed, jobs: int) -> None:
 
 
 def compare(whole, killed, gate, reports: int) -> None:
-    began = time.perf_counter()
     whole.finish()
-    alone_s = time.perf_counter() - began
-    began = time.perf_counter()
-    starting_s = run_killed(killed, gate, seed=1, reports=reports)
-    killed_s = time.perf_counter() - began
+    run_killed(killed, gate, seed=1, reports=reports)
     assert killed.rows() == whole.rows()
     killed.check(replay=True)
     assert killed.acknowledged  # not all: a kill may come between a commit and the word that it is done
     assert killed.study.status == "completed"
     killed.wait_until_gone()
-    print(f"{TRIALS} trials: {alone_s:.1f} s; with {KILLS} kills {killed_s:.1f} s, of it {starting_s:.1f} s starting")
 
 
 CASES = [

@@ -18,7 +18,7 @@ from trialist.core.errors import TrialistError
 STUB = Path(trialist.__file__).with_suffix(".pyi")
 
 PROMISED = {
-    "create_study", "load_study", "list_studies", "delete_study", "import_studies", "fsck", "Study",
+    "create_study", "load_study", "list_studies", "list_workers", "delete_study", "import_studies", "fsck", "Study",
     "HyperParamSearch", "TrainingEngine",
     "SearchSpace", "Float", "Int", "Choice", "Fixed",
     "report", "params", "emit_progress", "checkpoint_dir", "Stopped", "Paused",

@@ -15,6 +15,8 @@ from trialist.core.errors import ConfigError
 
 COUNTED = frozenset({"cpu", "gpu", "memory_gb"})
 """What every machine tells of itself; other names are counted where a worker is told how much of them there is."""
+_CLOSE = 0.75
+"""How near a name must be to a counted one to be taken for it: ``gpus`` is, ``tpu`` is not."""
 _EPSILON = 1e-9
 
 
@@ -64,7 +66,7 @@ class Placement:
 
     def __init__(self, needs: Mapping[str, float], capacity: Mapping[str, float], devices: Sequence[str] = ()) -> None:
         for name, need in needs.items():
-            meant = [] if name in COUNTED or name in capacity else get_close_matches(name, COUNTED, n=1)
+            meant = [] if name in COUNTED or name in capacity else get_close_matches(name, COUNTED, n=1, cutoff=_CLOSE)
             if meant:
                 raise ConfigError(
                     f"nothing is counted under this name. Did you mean '{meant[0]}'?", path=f"resources.{name}"
