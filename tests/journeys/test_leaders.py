@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -158,6 +160,25 @@ def test_trials_run_on_while_the_store_is_away_for_longer_than_a_lease(killable,
         (marks / f"{point}.full").touch()
         time.sleep(AWAY_S)  # the time is what is tried here
         (marks / f"{point}.full").unlink()
+        door.let(PLENTY)
+        out, said = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, said
+    ran_on(study, out, whole)
+
+
+@pytest.mark.slow
+def test_trials_run_on_while_somebody_keeps_the_store_locked_for_longer_than_a_lease(killable, gate):
+    whole = killable("whole", executor="command", trials=TRIALS)
+    whole.finish()
+    study = killable("study", executor="command", trials=TRIALS, TRIALIST_LEASE_S=str(LEASE_S))
+    door = gate()
+    with study.start(KILLABLE_GATE=str(door.path)) as process:
+        is_at_work(study, door)
+        file = study.store.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(file, timeout=DEADLINE_S, isolation_level=None)) as locks:
+            locks.execute("BEGIN IMMEDIATE")
+            time.sleep(AWAY_S)  # the time is what is tried here
+            locks.execute("ROLLBACK")
         door.let(PLENTY)
         out, said = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, said
