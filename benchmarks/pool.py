@@ -27,10 +27,12 @@ nothing reported but the result. Start-up is left out on both sides: the time ru
 of the last, as the trials' own clocks have it; `ray.init` and one whole run of each case happened before. The rows with the
 start count a whole call (`study.run`, `Tuner.fit`), divided by its trials. Ray Tune runs a class with `reset_config` and
 `reuse_actors=True`: once as it comes, and once as fast as its settings allow (no loggers, no periodic checkpoints of the
-experiment); dashboard and progress are off in both. Trialist commits every suggestion and every result durably to SQLite, and
-gives each trial a new process, so that no trial meets what another left behind; Ray's two actors run one after the other.
+experiment); dashboard and progress are off in both. Trialist commits every suggestion and every result durably to SQLite. Its
+pool gives each trial a new process, so that no trial meets what another left behind; told to keep its workers (`start:
+spawn`), it runs one trial after the other in them, as Ray does in its two actors.
 """
 OURS = "Trialist, pool"
+KEPT = "Trialist, pool, workers kept"
 RAY = "Ray Tune, reuse_actors=True"
 RAY_FASTEST = "Ray Tune, reuse_actors=True, loggers off"
 TRIALS = 60
@@ -70,12 +72,12 @@ FASTEST = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "TUNE_GLOBAL_CHECKPOINT_S"
 _whole: dict[str, list[float]] = defaultdict(list)
 
 
-def in_pool(folder: Path, trials: int) -> float:
+def in_pool(folder: Path, trials: int, name: str, executor: dict[str, str]) -> float:
     store = f"sqlite:///{folder / f'{next(_count)}.db'}"
     study = trialist.create_study("noop", SPACE, metric="loss", mode="min", store=store)
     began = time.perf_counter()
-    study.run(noop, num_trials=trials, jobs=AT_ONCE, executor="pool", progress=False)
-    _whole[OURS].append(1e3 * (time.perf_counter() - began) / trials)
+    study.run(noop, num_trials=trials, jobs=AT_ONCE, executor=executor, progress=False)
+    _whole[name].append(1e3 * (time.perf_counter() - began) / trials)
     return between([trial.metrics["at"] for trial in study.trials()], trials)
 
 
@@ -112,7 +114,8 @@ def ask(result: Result, sizes: Sizes) -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             cases = {
-                OURS: partial(in_pool, folder, trials),
+                OURS: partial(in_pool, folder, trials, OURS, {"name": "pool"}),
+                KEPT: partial(in_pool, folder, trials, KEPT, {"name": "pool", "start": "spawn"}),
                 RAY: partial(in_ray, folder, trials, RAY, {}),
                 RAY_FASTEST: partial(in_ray, folder, trials, RAY_FASTEST, FASTEST),
             }
@@ -124,10 +127,10 @@ def ask(result: Result, sizes: Sizes) -> None:
     whole = {name: values[-len(took[name]) :] for name, values in _whole.items()}
     for name, values in whole.items():
         result.add(f"{name}, start included", "ms a trial", values)
-    result.compare("times faster than Ray Tune as it comes", took[RAY], took[OURS], at_least=50)
-    result.compare("times faster than Ray Tune at its fastest", took[RAY_FASTEST], took[OURS], at_least=50)
-    result.compare("times faster than Ray Tune as it comes, start included", whole[RAY], whole[OURS])
-    result.compare("times faster than Ray Tune at its fastest, start included", whole[RAY_FASTEST], whole[OURS])
+    for ours, words in ((OURS, ""), (KEPT, "workers kept, ")):
+        for peer, which in ((RAY, "Ray Tune as it comes"), (RAY_FASTEST, "Ray Tune at its fastest")):
+            result.compare(f"{words}times faster than {which}", took[peer], took[ours], at_least=50)
+            result.compare(f"{words}times faster than {which}, start included", whole[peer], whole[ours])
 
 
 if __name__ == "__main__":
