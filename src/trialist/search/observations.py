@@ -1,0 +1,200 @@
+"""What the trials of a study showed, as arrays that grow: the fold under every searcher that learns.
+
+Losses are lower-is-better whatever the mode. Trials of others count like own ones as long as their params lie in the space.
+Knows no model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialist.core.errors import SpaceError
+from trialist.core.events import Body, Event, Reported, TrialEnded, TrialSuggested
+from trialist.core.records import Metric, Metrics, Mode, Params, Trial
+from trialist.core.states import TrialStatus
+from trialist.search.cube import Bools, Cube, Floats
+
+READS: frozenset[type[Body]] = frozenset({TrialSuggested, Reported, TrialEnded})
+GROWTH = 1.5
+"""A report is kept when its step is so many times the last kept one's; the first and the last are always there."""
+_FIRST = 64
+
+
+class Standing(IntEnum):
+    """What is known of a trial."""
+
+    PENDING = 0
+    """It has not ended; it may have reported."""
+    SCORED = 1
+    """It ended with a finite value of every metric, at its last step or where it was stopped."""
+    FAILED = 2
+    """It failed, or a metric is not finite or missing: a region to keep away from."""
+    VOID = 3
+    """A person cancelled it, or its params lie outside the space: nothing is known."""
+
+
+class Observations:
+    """Arrays over trials by row, in the order in which they were suggested.
+
+    A row is a trial; ``number`` gives its trial's number. All arrays are views of the rows so far: read them, do not keep
+    them across ``update``. Memory: about ``8 * (dimension + metrics + 10)`` bytes a trial, and its kept reports.
+
+    Args:
+        cube: The space's.
+        metrics: What counts; at least one.
+    """
+
+    def __init__(self, cube: Cube, metrics: Sequence[Metric]) -> None:
+        self.cube = cube
+        self.metrics = tuple(metrics)
+        self._signs = np.array([1.0 if metric.mode is Mode.MIN else -1.0 for metric in metrics])
+        self._names = [metric.name for metric in metrics]
+        self._size = 0
+        self._points = np.empty((_FIRST, cube.dimension))
+        self._losses = np.full((_FIRST, len(self.metrics)), np.nan)
+        self._steps = np.zeros(_FIRST, dtype=np.int64)
+        self._standing = np.zeros(_FIRST, dtype=np.int8)
+        self._order = np.zeros(_FIRST, dtype=np.int64)
+        self._numbers = np.zeros(_FIRST, dtype=np.int64)
+        self._rows: dict[int, int] = {}
+        """Trial number to row."""
+        self._keys: set[bytes] = set()
+        self._curves: dict[int, list[tuple[int, tuple[float, ...]]]] = {}
+        """By row: the kept reports as (step, losses), ascending; the last one may be dropped for the next."""
+        self.num_ended = 0
+        """Trials that have ended, void ones included."""
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def points(self) -> Floats:
+        """(n, dimension): legal rows of the cube; 0.5 for trials outside the space."""
+        return self._points[: self._size]
+
+    @property
+    def losses(self) -> Floats:
+        """(n, metrics): what a scored trial showed last; of others, the last report, or NaN."""
+        return self._losses[: self._size]
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """(n,): the last step reported; 0 for none."""
+        return self._steps[: self._size]
+
+    @property
+    def standing(self) -> NDArray[np.int8]:
+        """(n,): ``Standing``."""
+        return self._standing[: self._size]
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """(n,): the place in which it ended, from 1; 0 while pending."""
+        return self._order[: self._size]
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """(n,): trial numbers."""
+        return self._numbers[: self._size]
+
+    def where(self, standing: Standing) -> Bools:
+        """(n,): the rows of one standing."""
+        return np.asarray(self.standing == standing)
+
+    def is_new(self, point: Floats) -> bool:
+        """Whether no trial has a legal row's params."""
+        return point.tobytes() not in self._keys
+
+    def curve(self, row: int) -> list[tuple[int, tuple[float, ...]]]:
+        """The kept reports of a row as (step, losses by metric), ascending; finite ones only."""
+        return self._curves.get(row, [])
+
+    # --- folding -----------------------------------------------------------------------------------------------------
+
+    def update(self, event: Event, trial: Trial | None) -> None:
+        """Fold one event of ``READS`` in."""
+        body = event.body
+        if isinstance(body, TrialSuggested):
+            self._suggested(body.trial, body.params)
+        elif isinstance(body, Reported):
+            self._reported(self._rows[body.trial], body.step, body.metrics if trial is None else trial.metrics)
+        elif isinstance(body, TrialEnded):
+            self._ended(self._rows[body.trial], body)
+
+    def add(self, params: Params, metrics: Metrics) -> None:
+        """A scored trial from elsewhere (an earlier study): it counts, and has no number here."""
+        row = self._row(params)
+        self._numbers[row] = -1
+        self._finish(row, Standing.SCORED, metrics)
+
+    def _suggested(self, number: int, params: Params) -> None:
+        row = self._row(params)
+        self._numbers[row] = number
+        self._rows[number] = row
+
+    def _row(self, params: Params) -> int:
+        row = self._size
+        if row == len(self._steps):
+            self._double()
+        self._size += 1
+        self._standing[row] = Standing.PENDING
+        try:
+            point = self.cube.encode(self.cube.space.check(params))
+        except SpaceError:
+            self._points[row], self._standing[row] = 0.5, Standing.VOID
+        else:
+            self._points[row] = point
+            self._keys.add(point.tobytes())
+        return row
+
+    def _double(self) -> None:
+        for name in ("_points", "_losses", "_steps", "_standing", "_order", "_numbers"):
+            old = getattr(self, name)
+            new = np.full((2 * len(old), *old.shape[1:]), np.nan if old.dtype == np.float64 else 0, dtype=old.dtype)
+            new[: len(old)] = old
+            setattr(self, name, new)
+
+    def _reported(self, row: int, step: int, metrics: Metrics) -> None:
+        losses = self._of(metrics)
+        self._steps[row], self._losses[row] = step, losses
+        if not all(map(math.isfinite, losses)):
+            return
+        curve = self._curves.setdefault(row, [])
+        while curve and curve[-1][0] >= step:  # a later attempt began again below it
+            curve.pop()
+        if len(curve) > 1 and curve[-1][0] < GROWTH * curve[-2][0]:
+            curve.pop()
+        curve.append((step, losses))
+
+    def _ended(self, row: int, end: TrialEnded) -> None:
+        if end.step is not None:
+            self._steps[row] = end.step
+        if end.status is TrialStatus.CANCELLED or self._standing[row] == Standing.VOID:
+            self._finish(row, Standing.VOID, {})
+        elif end.status is TrialStatus.FAILED:
+            self._finish(row, Standing.FAILED, {})
+        else:
+            self._finish(row, Standing.SCORED, end.metrics)
+
+    def _finish(self, row: int, standing: Standing, metrics: Metrics) -> None:
+        self.num_ended += 1
+        self._order[row] = self.num_ended
+        losses = self._of(metrics) if standing is Standing.SCORED else (math.nan,) * len(self._names)
+        if standing is Standing.SCORED and self._standing[row] == Standing.VOID:
+            standing = Standing.VOID
+        if standing is Standing.SCORED and not all(map(math.isfinite, losses)):
+            standing = Standing.FAILED
+        self._losses[row] = losses
+        self._standing[row] = standing
+
+    def _of(self, metrics: Metrics) -> tuple[float, ...]:
+        return tuple(
+            float(sign * metrics.get(name, math.nan)) for sign, name in zip(self._signs, self._names, strict=True)
+        )
