@@ -241,7 +241,7 @@ class Executor(Protocol):
         ...
 
     def wake(self) -> None:
-        """Make a waiting ``poll`` return soon; may be called from any thread."""
+        """Make a waiting ``poll`` return soon; may be called from any thread, and from a signal handler at any moment."""
         ...
 
     def lead_for(self, seconds: float) -> None:

@@ -32,6 +32,7 @@ class Interrupts:
         self._executor = executor
         self._before: dict[signal.Signals, Any] = {}
         self._in_trial = False
+        self._unsaid: list[str] = []
         self.count = 0
         """How often somebody interrupted; TERM counts as two."""
 
@@ -56,12 +57,23 @@ class Interrupts:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         before, self.count = self.count, self.count + (2 if number == signal.SIGTERM else 1)
         if self.count == 1:
-            self._say(_ONCE)
+            self._tell(_ONCE)
         elif before < 2:
-            self._say(_TWICE)
+            self._tell(_TWICE)
         self._executor.wake()
         if self.kills and self._in_trial and self._executor.runs_ahead:
             raise KeyboardInterrupt
+
+    def _tell(self, text: str) -> None:
+        """Say it now, or soon where the signal came in the middle of a write to the same stream."""
+        try:
+            self._say(text)
+        except RuntimeError:  # "reentrant call inside" the stream
+            self._unsaid.append(text)
+
+    def _tell_rest(self) -> None:
+        while self._unsaid:
+            self._say(self._unsaid.pop(0))
 
     def by_trial(self) -> None:
         """A trial in this thread was interrupted, by a Ctrl-C that went past us or by an interrupt of its own.
@@ -70,7 +82,7 @@ class Interrupts:
         """
         if self._executor.runs_ahead and not self.kills:
             self.count = 2
-            self._say(_TWICE)
+            self._tell(_TWICE)
 
     def polling(self, poll: Callable[[], None]) -> bool:
         """Call ``poll``, in which an inline trial may be interrupted; returns whether that broke ``poll`` off.
@@ -86,6 +98,7 @@ class Interrupts:
             return True
         finally:
             self._in_trial = False
+            self._tell_rest()
         return False
 
     @contextmanager

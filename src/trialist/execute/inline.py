@@ -12,6 +12,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from trialist.core.errors import InternalError, ObjectiveError
@@ -52,7 +54,8 @@ class InlineExecutor:
         self._queue: deque[Segment] = deque()
         self._told: dict[AttemptKey, OutcomeKind] = {}
         self._running: _Turn | None = None
-        self._woken = threading.Event()
+        self._wakes: SimpleQueue[None] = SimpleQueue()
+        """An ``Event`` may not be set in a signal handler that came in the middle of its own ``wait`` or ``set``."""
         self._worker = f"pid {os.getpid()} on {socket.gethostname()}"
 
     def worker(self) -> str:
@@ -77,8 +80,9 @@ class InlineExecutor:
 
     def poll(self, timeout_s: float, sink: Callable[[Signal], None]) -> None:
         if not self._queue:
-            self._woken.wait(timeout_s)
-            self._woken.clear()
+            with suppress(Empty):
+                self._wakes.get(timeout=max(0.0, timeout_s))
+            self._rest()
             return
         began = time.monotonic()
         while self._queue:
@@ -89,12 +93,18 @@ class InlineExecutor:
                 self._running = None
                 self._told.pop(segment.key, None)
             sink(signal)
-            if self._woken.is_set() or time.monotonic() - began > _TURN_S:
+            if not self._wakes.empty() or time.monotonic() - began > _TURN_S:
                 break
-        self._woken.clear()
+        self._rest()
 
     def wake(self) -> None:
-        self._woken.set()
+        self._wakes.put(None)
+
+    def _rest(self) -> None:
+        """Take the wakes so far as heard."""
+        with suppress(Empty):
+            while True:
+                self._wakes.get_nowait()
 
     def lead_for(self, seconds: float) -> None:
         """A frozen engine's trials are frozen with it."""

@@ -465,6 +465,25 @@ class ExecutorContract:
         drive.executor.poll(86_400.0, drive.signals.append)  # a day: what was not woken meets the suite's own timeout
         assert drive.signals == []
 
+    def test_a_signal_handler_may_wake_at_any_moment(self) -> None:
+        """Also in the middle of a wake of its own thread: two Ctrl-C in a row are just that."""
+        executor, handled = self.drive(returns_nothing).executor, [0]
+
+        def handler(number: int, frame: object) -> None:
+            handled[0] += 1
+            executor.wake()
+
+        before = signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
+        try:
+            while handled[0] < 2000:
+                executor.wake()
+                executor.poll(0.001, lambda _: None)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            executor.close()
+
     def test_closing_twice_is_closing_once(self) -> None:
         drive = self.drive(returns_nothing)
         drive.executor.close()
