@@ -365,6 +365,7 @@ def test_refusals_say_what_to_do(postgres_server, postgres_url):
         postgres_server.url(name, user="nobody_known"): "does not let this user in",
         guest: "this user may not do that: permission denied for schema public",
         "postgresql://localhost:1/x": "no server answers there",
+        "postgresql://no-such-host.invalid/x": "no connection: failed to resolve host",
         "postgresql://h/db?nonsense=1": "cannot be read",
         f"{postgres_url}&options=-csearch_path%3Dmissing": "no schema of its search_path is there",
     }.items():

@@ -38,7 +38,8 @@ def is_away(error: Exception) -> bool:
 
 
 def _is_hopeless(text: str) -> bool:
-    return "could not translate host name" in text or "sslmode" in text or "certificate" in text
+    words = ("failed to resolve host", "could not translate host name", "sslmode", "certificate")
+    return any(word in text for word in words)
 
 
 def problem_of(error: Exception, name: str, timeout_s: float) -> TrialistError:
