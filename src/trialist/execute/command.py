@@ -100,8 +100,8 @@ class CommandExecutor:
         self._due: deque[Signal] = deque()
         self._is_closed = False
         self._wake_lock = threading.RLock()
-        """Reentrant: a signal handler wakes too, perhaps in the middle of a wake."""
-        """Keeps ``wake`` of another thread from writing to a descriptor that was given back."""
+        """Keeps ``wake`` of another thread from writing to a descriptor that was given back. Reentrant: a signal handler
+        wakes too, perhaps in the middle of a wake."""
         self._woken, self._waker = os.pipe()
         for end in (self._woken, self._waker):
             os.set_blocking(end, False)
