@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trialist.sweep.settings import infer_mode
+from trialist.config.metric_names import infer_mode
 
 
 @pytest.mark.parametrize(

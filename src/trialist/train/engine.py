@@ -6,7 +6,8 @@ reports goes to the callable it is given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 from trialist import registry
@@ -144,24 +145,40 @@ class TrainingEngine:
             UnknownName: Nobody registered that type.
             MissingExtra: The type's library is not installed.
         """
-        training_config = {} if training_config is None else training_config
-        self.check({"model": model_config, "data": data_config, "training": training_config})
+        model_type, job, _ = self._ready(model_config, data_config, {} if training_config is None else training_config)
+        return model_type.train(replace(job, report=report or _silent, checkpoints=checkpoint))
+
+    def inspect(self, model_config: Config, data_config: Config, training_config: Config | None = None) -> Declaration:
+        """What ``train`` would refuse before it touches any data is refused here; says what the type understands.
+
+        Raises:
+            ConfigError, UnknownName, MissingExtra: As ``train``.
+        """
+        return self._ready(model_config, data_config, {} if training_config is None else training_config)[2]
+
+    def _ready(self, model_config: Config, data_config: Config, given: Config) -> tuple[ModelType, Job, Declaration]:
+        """The model type and its job, looked over."""
+        self.check({"model": model_config, "data": data_config, "training": given})
         model_type = self._type(model_config)
         model, paths = _hyperparameters(model_config)
-        training, training_paths = _canonical(training_config)
-        job = Job(
-            model=model,
-            data=data_config,
-            training=training,
-            report=report or _silent,
-            checkpoints=checkpoint,
-            paths={**paths, **training_paths},
-        )
+        training, training_paths = _canonical(given)
+        job = Job(model=model, data=data_config, training=training, report=_silent, paths={**paths, **training_paths})
         declared = model_type.describe(model)
         _refuse_unknown(job, "model", model, declared.model)
         _refuse_unknown(job, "data", data_config, declared.data)
         _refuse_unknown(job, "training", training, declared.training)
-        return model_type.train(job)
+        return model_type, job, declared
+
+    @classmethod
+    def added(cls, names: Iterable[str]) -> dict[str, Callable[[], ModelType]]:
+        """Those of these types that ``register`` added in this process; ``adopt`` takes them in another one."""
+        return {name: cls._added[name] for name in names if name in cls._added}
+
+    @classmethod
+    def adopt(cls, types: Mapping[str, Callable[[], ModelType]]) -> None:
+        """Register what ``added`` gave in another process, where this one has no type of that name."""
+        for name, made in types.items():
+            cls._added.setdefault(name, made)
 
     @classmethod
     def _known(cls, name: str) -> None:
@@ -258,4 +275,5 @@ def _of_function(function: Trainer, primary: Metric) -> Callable[[], ModelType]:
             spelled = {alias: job.training[name] for alias, name in ALIASES.items() if name in job.training}
             return dict(function(job.model, job.data, {**job.training, **spelled}, job.report, job.checkpoints))
 
+    FunctionModel.__module__ = function.__module__  # where another process finds what registers it
     return FunctionModel
