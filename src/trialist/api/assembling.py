@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from trialist import registry
@@ -21,6 +21,25 @@ def make_searcher(spec: StudySpec, space: SearchSpace) -> Searcher:
     cls = registry.load("searcher", spec.searcher.name)
     searcher: Searcher = _construct("searcher", spec.searcher, cls, space, metrics=spec.metrics, seed=spec.seed)
     return searcher
+
+
+def check_heeded(spec: StudySpec, searcher: Searcher, *, warm_start: bool) -> None:
+    """Refuse what a searcher would pass over in silence; it says what it heeds with ``heeds``.
+
+    Raises:
+        ConfigError: A default, or earlier studies, for a searcher that takes no notice of them.
+    """
+    heeds: Collection[str] = getattr(searcher, "heeds", ())
+    if spec.default is not None and "default" not in heeds:
+        raise ConfigError(
+            f"searcher '{searcher.name}' tries no default by itself: use searcher 'auto', or enqueue it "
+            "(study.enqueue(...))",
+            path="default",
+        )
+    if warm_start and "warm_start" not in heeds:
+        raise ConfigError(
+            f"searcher '{searcher.name}' learns nothing from earlier studies: use searcher 'auto'", path="warm_start"
+        )
 
 
 def make_scheduler(spec: StudySpec) -> Scheduler:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trialist.core.records import Attempt, Checkpoint, Report, Spec, Study, Trial
+from trialist.core.records import Attempt, Broken, Checkpoint, Report, Spec, Study, StudySpec, Trial
 from trialist.core.states import TrialStatus
 from trialist.core.wire import encode_float
 
@@ -38,6 +38,7 @@ def study_document(study: Study, leader: str | None) -> dict[str, Any]:
         "worker": study.worker or None,
         "submitted_at": study.submitted_at,
         "metrics": [{"name": metric.name, "mode": metric.mode.value} for metric in spec.metrics],
+        "outcome_constraints": [str(constraint) for constraint in spec.outcome_constraints],
         "trials": {"total": study.num_trials, **{status.value: study.count(status) for status in TrialStatus}},
         "budget": {
             "num_trials": budget.num_trials,
@@ -51,6 +52,8 @@ def study_document(study: Study, leader: str | None) -> dict[str, Any]:
         "searcher": _spec(spec.searcher),
         "scheduler": None if spec.scheduler is None else _spec(spec.scheduler),
         "executor": _spec(spec.executor),
+        "default": None if spec.default is None else dict(spec.default),
+        "warm_start": [{"study": earlier.name, "trials": len(earlier.trials)} for earlier in spec.warm_start],
         "seed": spec.seed,
         "created_at": spec.created_at,
         "started_at": study.started_at,
@@ -64,14 +67,15 @@ def _spec(spec: Spec) -> dict[str, Any]:
     return {"name": spec.name, "options": dict(spec.options)}
 
 
-def trial_document(trial: Trial) -> dict[str, Any]:
-    """A trial's row."""
+def trial_document(trial: Trial, spec: StudySpec) -> dict[str, Any]:
+    """A trial's row, and what of its study's outcome constraints it breaks."""
     warm, error = trial.warm_start_from, trial.error
     return {
         "number": trial.number,
         "status": trial.status.value,
         "reason": trial.reason,
         "value": trial.value,
+        "broken": [_broken(one) for one in broken_by(trial, spec)],
         "params": dict(trial.params),
         "metrics": dict(trial.metrics),
         "step": trial.step,
@@ -95,6 +99,15 @@ def trial_document(trial: Trial) -> dict[str, Any]:
         if error is None
         else {"reason": error.reason.value, "message": error.message, "detail": error.detail},
     }
+
+
+def broken_by(trial: Trial, spec: StudySpec) -> list[Broken]:
+    """The outcome constraints that a trial's result breaks; none while it runs, and of one whose result does not count."""
+    return spec.broken(trial.metrics) if trial.status.counts else []
+
+
+def _broken(broken: Broken) -> dict[str, Any]:
+    return {"constraint": str(broken.constraint), "excess": encode_float(broken.excess)}
 
 
 def attempt_document(attempt: Attempt) -> dict[str, Any]:

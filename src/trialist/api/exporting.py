@@ -50,9 +50,10 @@ def _csv(study: Study) -> Iterator[str]:
         metrics.update(dict.fromkeys(trial.metrics))
     columns = [*_FIRST, *(f"params.{path}" for path in params), *(f"metrics.{name}" for name in metrics), *_LAST]
     yield _csv_line([_guarded(column) for column in columns])
+    spec = study.row.spec
     for trial in study.store.iter_trials(study.id):
         flat = study.space.flatten(trial.params)
-        row = trial_document(trial)
+        row = trial_document(trial, spec)
         cells = [row[name] for name in _FIRST]
         cells += [flat.get(path) for path in params]
         cells += [trial.metrics.get(name) for name in metrics]
@@ -83,15 +84,17 @@ def _guarded(text: str) -> str:
 
 
 def _jsonl(study: Study) -> Iterator[str]:
+    spec = study.row.spec
     for trial in study.store.iter_trials(study.id):
-        yield _dumps(trial_document(trial)) + "\n"
+        yield _dumps(trial_document(trial, spec)) + "\n"
 
 
 def _json(study: Study) -> Iterator[str]:
-    yield '{"study": ' + _dumps(study_document(study.row, study.leader)) + ', "trials": ['
+    row = study.row
+    yield '{"study": ' + _dumps(study_document(row, study.leader)) + ', "trials": ['
     separator = "\n"
     for trial in study.store.iter_trials(study.id):
-        yield separator + _dumps(trial_document(trial))
+        yield separator + _dumps(trial_document(trial, row.spec))
         separator = ",\n"
     yield "\n]}\n"
 

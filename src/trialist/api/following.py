@@ -21,7 +21,7 @@ def progress_bar(study: Study, budget: Budget, space: SearchSpace) -> Bar:
     total = budget.num_trials
     if total is None and study.spec.searcher.name == "grid":
         total = space.count()
-    tally = Tally(total, study.metric, budget.jobs)
+    tally = Tally(total, study.metric, budget.jobs, study.spec.is_feasible)
     ended = sum(count for status, count in study.counts.items() if status.is_terminal)
     tally.resume(ended, study.best_value, study.active_s)
     return Bar(tally, Console(stderr=True), _name)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from trialist._version import __version__
-from trialist.api.assembling import as_metrics, as_spec, make_scheduler, make_searcher
+from trialist.api.assembling import as_metrics, as_spec, check_heeded, make_scheduler, make_searcher
+from trialist.api.knowing import default_params, earlier_studies, sources
+from trialist.api.knowing import outcome_constraints as as_outcome_constraints
 from trialist.api.naming import artifacts_dir, check_name
 from trialist.api.study import Study
 from trialist.api.workforce import Staff, workforce
 from trialist.core.errors import ConfigError, NotFound, StudyExists, StudyMismatch
 from trialist.core.ports import Store
-from trialist.core.records import Budget, Spec, StudySpec
+from trialist.core.records import Budget, Params, Spec, StudySpec
 from trialist.core.records import Study as StudyRow
 from trialist.core.states import StudyStatus
 from trialist.engine.control import check_budget
@@ -46,6 +48,9 @@ def create_study(
     objective: Mapping[str, Any] | None = None,
     executor: Spec | None = None,
     resources: Mapping[str, float] | None = None,
+    outcome_constraints: Sequence[str] = (),
+    default: Mapping[str, Any] | None = None,
+    warm_start: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] = (),
 ) -> Study:
     """Make a study, or go on with one.
 
@@ -67,10 +72,16 @@ def create_study(
         objective: What runs, as data.
         executor: Which executor is meant to run it.
         resources: What one trial takes.
+        outcome_constraints: What results must keep, e.g. ``["memory_gb <= 8"]``: a metric's name, ``<=`` or ``>=``, and a
+            number. A trial that breaks one, or does not tell the metric, is never the best.
+        default: The configuration that you would take without a search: ``auto`` tries it first.
+        warm_start: Earlier studies to learn from: a name, ``{"study": name, "store": url, "trials": 200}``, or a list of
+            these. What is learned from is copied: at most 500 trials in all, 100 of each where you do not say.
 
     Raises:
         StudyExists: The name is taken, and ``resume`` is off.
         StudyMismatch: Resumed with another space, metric, seed, searcher or scheduler; shows the difference.
+        NotFound: There is no such earlier study.
         SpaceError, ConfigError, UnknownName: Something given is wrong.
     """
     check_name(name)
@@ -95,13 +106,18 @@ def create_study(
         config=dict(config or {}),
         created_at=time.time(),
         version=__version__,
+        outcome_constraints=as_outcome_constraints(outcome_constraints),
+        default=default_params(default, given),
     )
+    earlier = sources(warm_start)
     check_budget(spec.budget)
     Placement(spec.resources, {})  # says what is wrong with them
-    make_searcher(spec, given)
+    check_heeded(spec, make_searcher(spec, given), warm_start=bool(earlier))
     make_scheduler(spec)
     there = _opened(store)
     found = there.find_study(name)
+    if earlier and not (found is not None and resume):  # what a study has learned from may be gone when it is resumed
+        spec = replace(spec, warm_start=earlier_studies(earlier, there, given, spec))
     if found is None:
         try:
             return Study(there, there.create_study(spec))
@@ -111,7 +127,7 @@ def create_study(
             found = there.find_study(name)  # made by another process in this moment
     if found is None or not resume:
         raise StudyExists(name, there.url)
-    _check_same(found, spec, given)
+    _check_same(found, spec, given, [source.name for source in earlier])
     return Study(there, found)
 
 
@@ -120,7 +136,7 @@ def _opened(store: str | Store | None) -> Store:
     return open_store(store) if store is None or isinstance(store, str) else store
 
 
-def _check_same(found: StudyRow, given: StudySpec, space: SearchSpace) -> None:
+def _check_same(found: StudyRow, given: StudySpec, space: SearchSpace, earlier: Sequence[str]) -> None:
     """Raise StudyMismatch unless a resumed study is what it was."""
     old = found.spec
     differences: dict[str, tuple[Any, Any]] = {}
@@ -134,6 +150,9 @@ def _check_same(found: StudyRow, given: StudySpec, space: SearchSpace) -> None:
         ("seed", old.seed, given.seed),
         ("searcher", _name(old.searcher), _name(given.searcher)),
         ("scheduler", _name(old.scheduler), _name(given.scheduler)),
+        ("outcome_constraints", _listed(old.outcome_constraints), _listed(given.outcome_constraints)),
+        ("default", _default(old.default, space), _default(given.default, space)),
+        ("warm_start", _listed(one.name for one in old.warm_start), _listed(earlier)),
     )
     for what, was, now in settings:
         if was != now:
@@ -144,6 +163,16 @@ def _check_same(found: StudyRow, given: StudySpec, space: SearchSpace) -> None:
 
 def _metrics(spec: StudySpec) -> str:
     return ", ".join(f"{metric.name} ({metric.mode})" for metric in spec.metrics) or "none"
+
+
+def _listed(things: Iterable[object]) -> str:
+    return ", ".join(map(str, things)) or "none"
+
+
+def _default(params: Params | None, space: SearchSpace) -> str:
+    if params is None:
+        return "none"
+    return ", ".join(f"{path}={value!r}" for path, value in space.flatten(params).items())
 
 
 def _name(spec: Spec | None) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from trialist.analysis.pareto import pareto_front
 from trialist.api.assembling import make_scheduler, make_searcher, objective_executor, told_metrics
+from trialist.api.documents import broken_by
 from trialist.api.following import progress_bar, shows_progress
 from trialist.api.leading import LeadRequest, Turn, lead_study
 from trialist.api.naming import artifacts_dir, describe_objective, trial_dir
@@ -23,7 +24,7 @@ from trialist.api.trials import AskedTrial, TrialHandle, answered
 from trialist.core.errors import ConfigError, NotFound, StudyMismatch
 from trialist.core.events import Body, Event, RunConfigured
 from trialist.core.ports import Executor, Replier, Sink, Store, TrialOrder
-from trialist.core.records import Budget, CommandKind, Params, Trial
+from trialist.core.records import Broken, Budget, CommandKind, Params, StudySpec, Trial
 from trialist.core.records import Study as StudyRow
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.core.wire import encode_metrics
@@ -131,17 +132,28 @@ class Study:
         return list(self.iter_trials(status=status))
 
     def top(self, count: int = 10) -> list[TrialHandle]:
-        """The best trials first."""
-        metric = self.row.metric
-        order = TrialOrder("value", descending=metric is not None and metric.mode == "max")
+        """The best trials first; none that breaks an outcome constraint."""
+        row = self.row
+        order = TrialOrder("value", descending=row.metric is not None and row.metric.mode == "max")
         counting = (TrialStatus.COMPLETED, TrialStatus.STOPPED)
         page = self._settled.trials(self.id, status=counting, order=order, limit=count)
-        return [self._handle(record) for record in page.trials]
+        return [self._handle(record) for record in page.trials if row.spec.is_feasible(record.metrics)]
 
     def pareto_front(self) -> list[TrialHandle]:
-        """The trials that no other one beats in every metric, by number."""
+        """The trials that no other one beats in every metric, by number; none that breaks an outcome constraint."""
+        spec = self.row.spec
         counting = self._settled.iter_trials(self.id, status=(TrialStatus.COMPLETED, TrialStatus.STOPPED))
-        return [self._handle(trial) for trial in pareto_front(counting, self.row.spec.metrics)]
+        feasible = (trial for trial in counting if spec.is_feasible(trial.metrics))
+        return [self._handle(trial) for trial in pareto_front(feasible, spec.metrics)]
+
+    def broken(self, trial: TrialHandle | int) -> list[Broken]:
+        """The outcome constraints that a trial's result breaks, and by how much; empty: it is feasible, or has no result.
+
+        Raises:
+            NotFound: There is no such trial.
+        """
+        record = self.trial(trial).record if isinstance(trial, int) else trial.record
+        return broken_by(record, self.row.spec)
 
     def events(self, after: int = 0, *, kinds: Sequence[type[Body]] = ()) -> Iterator[Event]:
         """Everything that happened after event number ``after``, in order."""
@@ -153,16 +165,22 @@ class Study:
             after = page[-1].seq
 
     def dataframe(self) -> pd.DataFrame:
-        """One row a trial: number, status, value, ``params.…``, ``metrics.…``, source, parent, seconds, error."""
+        """One row a trial: number, status, value, ``params.…``, ``metrics.…``, source, parent, seconds, error.
+
+        Where there are outcome constraints, ``broken`` says which of them a trial breaks, and by how much.
+        """
         import pandas as pd
 
-        return pd.DataFrame([self._table_row(trial) for trial in self._settled.iter_trials(self.id)])
+        spec = self.row.spec
+        return pd.DataFrame([self._table_row(trial, spec) for trial in self._settled.iter_trials(self.id)])
 
-    def _table_row(self, trial: Trial) -> dict[str, Any]:
+    def _table_row(self, trial: Trial, spec: StudySpec) -> dict[str, Any]:
+        broken = {"broken": "; ".join(map(str, broken_by(trial, spec)))} if spec.outcome_constraints else {}
         return {
             "number": trial.number,
             "status": str(trial.status),
             "value": trial.value,
+            **broken,
             **{f"params.{name}": value for name, value in self.space.flatten(trial.params).items()},
             **{f"metrics.{name}": value for name, value in trial.metrics.items()},
             "source": trial.source,

@@ -12,7 +12,13 @@ from rich.text import Text
 
 from trialist.analysis.terminal import sparkline
 from trialist.api import Study
-from trialist.api.documents import attempt_document, checkpoint_document, report_document, trial_document
+from trialist.api.documents import (
+    attempt_document,
+    broken_by,
+    checkpoint_document,
+    report_document,
+    trial_document,
+)
 from trialist.api.trials import TrialHandle
 from trialist.cli.options import JsonOption, StoreOption, StudyArgument, find_trial, opened
 from trialist.cli.output import (
@@ -60,7 +66,7 @@ def show(
             emit(
                 {
                     "study": study.name,
-                    "trial": trial_document(handle.record),
+                    "trial": trial_document(handle.record, study.row.spec),
                     "attempts": [attempt_document(attempt) for attempt in handle.attempts],
                     "reports": [report_document(report) for report in study.store.reports(study.id, handle.number)],
                     "checkpoint": None if kept is None else checkpoint_document(kept),
@@ -72,7 +78,11 @@ def show(
 
 
 def _best(study: Study) -> int:
-    number = study.row.best_number
+    row = study.row
+    number = row.best_number
+    if number is None and row.spec.outcome_constraints and row.count(TrialStatus.COMPLETED, TrialStatus.STOPPED):
+        wanted = " and ".join(map(str, row.spec.outcome_constraints))
+        raise Conflict(f"study '{study.name}' has no best trial (yet): none keeps {wanted}. Say which one to show.")
     if number is None:
         raise Conflict(f"study '{study.name}' has no best trial (yet): say which one to show.")
     return number
@@ -113,6 +123,8 @@ def _facts(study: Study, trial: TrialHandle) -> Iterator[tuple[str, str | Text]]
     if record.value is not None and metric is not None:
         best = "  the best" if study.row.best_number == trial.number else ""
         yield clean(metric.name), Text.assemble((number(record.value), "bold"), best)
+    for place, broken in enumerate(broken_by(record, study.row.spec)):
+        yield "" if place else "infeasible", Text(clean(str(broken)), style="yellow")
     yield "from", _lineage(trial)
     if record.step is not None:
         yield "step", f"{record.step}" + ("" if record.to_step is None else f", to {record.to_step}")

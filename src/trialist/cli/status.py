@@ -50,7 +50,7 @@ def status_document(study: Study, last: int = 0) -> dict[str, Any]:
         ],
         "seconds_per_trial": None if speed is None else speed.seconds_each,
         "seconds_left": None if speed is None or leader is None else speed.left_s,
-        "last": [trial_document(trial) for trial in _last(study, last)],
+        "last": [trial_document(trial, row.spec) for trial in _last(study, last)],
         "next": [step._asdict() for step in steps_of(study)],
     }
 

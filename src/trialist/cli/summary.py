@@ -44,6 +44,7 @@ _ORDER = (
     TrialStatus.WAITING,
 )
 _ENDED = _ORDER[:4]
+_COUNTING = _ORDER[:2]
 _LOOKED_AT = 500
 """Failed trials that are looked at for the commonest reasons: the last ones."""
 _BAR = 24
@@ -144,7 +145,7 @@ def _search(row: StudyRow) -> str:
     if spec.scheduler is not None:
         parts.append(f"scheduler {spec.scheduler.name}")
     parts += [f"seed {spec.seed}", f"{spec.budget.jobs} at a time"]
-    goals = ", ".join(goal(metric) for metric in spec.metrics)
+    goals = ", ".join([*map(goal, spec.metrics), *(clean(str(one)) for one in spec.outcome_constraints)])
     return " · ".join([*parts, goals] if goals else parts)
 
 
@@ -175,6 +176,9 @@ def _counts(row: StudyRow) -> Text:
 
 def _best(study: Study, row: StudyRow) -> Iterator[tuple[str, str | Text]]:
     if row.best_number is None:
+        if row.metric is not None and row.spec.outcome_constraints and row.count(*_COUNTING):
+            wanted = " and ".join(map(str, row.spec.outcome_constraints))
+            yield "best", Text(f"none keeps {clean(wanted)} (yet)", style="yellow")
         return
     metric = row.metric
     name = clean(metric.name) if metric is not None else "value"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from trialist.analysis.summary import short_names
-from trialist.api.documents import trial_document
+from trialist.api.documents import broken_by, trial_document
 from trialist.api.study import Study, trial_statuses
 from trialist.cli.options import JsonOption, StoreOption, StudyArgument, opened, words
 from trialist.cli.output import (
@@ -28,10 +29,11 @@ from trialist.cli.output import (
 )
 from trialist.core.errors import ConfigError, UnknownName
 from trialist.core.ports import TrialOrder
-from trialist.core.records import Metric, Mode, Trial
+from trialist.core.records import Metric, Mode, StudySpec, Trial
 
 Cell = Callable[[Trial], str | Text]
 
+_INFEASIBLE = "infeasible"
 _SORTS = ("number", "value", "best")
 _FIELDS: dict[str, tuple[str, bool, Cell]] = {
     "number": ("TRIAL", True, lambda t: str(t.number)),
@@ -67,7 +69,7 @@ def trials(
         typer.Option(
             "--columns",
             metavar="NAMES",
-            help=f"Which, in this order, with commas: {', '.join(_FIELDS)}, params and metrics by name.",
+            help=f"Which, in this order, with commas: {', '.join(_FIELDS)}, {_INFEASIBLE}, params and metrics by name.",
         ),
     ] = None,
     store: StoreOption = None,
@@ -75,7 +77,8 @@ def trials(
 ) -> None:
     """A study's trials as a table, a page at a time."""
     with opened(name, store) as study:
-        order = _order(sort, desc, study.row.spec.metrics)
+        spec = study.row.spec
+        order = _order(sort, desc, spec.metrics)
         page = study.store.trials(
             study.id, status=trial_statuses(words(status or ())), order=order, limit=limit, cursor=cursor
         )
@@ -83,7 +86,7 @@ def trials(
             emit(
                 {
                     "study": study.name,
-                    "trials": [trial_document(trial) for trial in page.trials],
+                    "trials": [trial_document(trial, spec) for trial in page.trials],
                     "cursor": page.cursor,
                 }
             )
@@ -119,12 +122,14 @@ Known = dict[str, tuple[str, bool, Cell]]
 
 def _known(study: Study, shown: Sequence[Trial], flat: Mapping[int, Mapping[str, Any]]) -> Known:
     """All columns that there are, by the name that ``--columns`` takes."""
-    metrics = [metric.name for metric in study.row.spec.metrics]
     paths = list(dict.fromkeys(path for params in flat.values() for path in params))
     short = short_names(paths)
+    spec = study.row.spec
     known: Known = dict(_FIELDS)
-    if metrics:
-        known["value"] = (clean(metrics[0]), True, _FIELDS["value"][2])
+    if spec.outcome_constraints:
+        known[_INFEASIBLE] = ("INFEASIBLE", False, lambda trial: _broken_text(trial, spec))
+    if spec.metrics:
+        known["value"] = (clean(spec.metrics[0].name), True, _FIELDS["value"][2])
     for path in paths:
         cell = _param_cell(flat, path)
         right = all(isinstance(params.get(path, 0), int | float) for params in flat.values())
@@ -134,6 +139,15 @@ def _known(study: Study, shown: Sequence[Trial], flat: Mapping[int, Mapping[str,
     for path in paths:  # a short name that means nothing else will do
         known.setdefault(short[path], known.get(path, ("", False, str)))
     return known
+
+
+def _broken_text(trial: Trial, spec: StudySpec) -> Text:
+    """``memory_gb by 1.5``: which outcome constraints it breaks, and by how much."""
+    parts = [
+        f"{clean(constraint.metric)} not told" if math.isinf(excess) else f"{clean(constraint.metric)} by {excess:g}"
+        for constraint, excess in broken_by(trial, spec)
+    ]
+    return Text(", ".join(parts), style="yellow")
 
 
 def _param_cell(flat: Mapping[int, Mapping[str, Any]], path: str) -> Cell:
@@ -150,9 +164,10 @@ def _that_fit(
     """The columns that say most, as many as fit; and those for which there is no room."""
     params = [path if known[path][0] and path not in _FIELDS else f"params.{path}" for path in _varying_first(flat)]
     value = ["value"] if any(trial.value is not None for trial in shown) else []
-    wanted = ["number", "status", *value, *params, "seconds", "source"]
+    infeasible = [_INFEASIBLE] if _INFEASIBLE in known and any(str(known[_INFEASIBLE][2](t)) for t in shown) else []
+    wanted = ["number", "status", *value, *infeasible, *params, "seconds", "source"]
     if any(trial.error for trial in shown):
-        wanted.insert(2 + len(value), "error")
+        wanted.insert(2 + len(value) + len(infeasible), "error")
     picked: list[str] = []
     used = 0
     for column in wanted:

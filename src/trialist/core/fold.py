@@ -262,7 +262,7 @@ class StudyFold:
             self.counts[was.status] -= 1
         self.counts[now.status] += 1
         metric = self.metric
-        if metric is None or not now.status.counts or now.value is None:
+        if metric is None or not now.status.counts or now.value is None or not self.spec.is_feasible(now.metrics):
             return
         if metric.mode.better(now.value, self.best_value) if self.best_value is not None else _finite(metric, now):
             self.best_number, self.best_value = now.number, now.value

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from trialist.core.quick import quick
 from trialist.core.states import StudyStatus, TrialStatus
@@ -44,6 +44,69 @@ class Metric:
     mode: Mode
     required: bool = True
     """Whether a trial that ends without it has failed. False where it only ranks what is tried anyway (a grid)."""
+
+
+class Bound(StrEnum):
+    """Which side of its limit a metric must be on."""
+
+    AT_MOST = "<="
+    AT_LEAST = ">="
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutcomeConstraint:
+    """What a trial's result must keep to be of use: ``memory_gb <= 8``. A trial that breaks one is never the best."""
+
+    metric: str
+    """What trials tell; need not be one of the study's metrics."""
+    bound: Bound
+    limit: float
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.bound} {self.limit:g}"
+
+    def excess(self, metrics: Metrics) -> float:
+        """By how much it is broken: 0 where it holds, infinite where the metric is not told or not finite.
+
+        >>> OutcomeConstraint(metric="memory_gb", bound=Bound.AT_MOST, limit=8).excess({"memory_gb": 9.5})
+        1.5
+        """
+        value = metrics.get(self.metric, math.nan)
+        if not math.isfinite(value):
+            return math.inf
+        return max(0.0, value - self.limit if self.bound is Bound.AT_MOST else self.limit - value)
+
+
+class Broken(NamedTuple):
+    """An outcome constraint that a trial's result does not keep."""
+
+    constraint: OutcomeConstraint
+    excess: float
+    """By how much; infinite: the metric was not told."""
+
+    def __str__(self) -> str:
+        if math.isinf(self.excess):
+            return f"{self.constraint}: {self.constraint.metric} was not told"
+        return f"{self.constraint} broken by {self.excess:g}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EarlierTrial:
+    """A trial of an earlier study, as a new one learns from it."""
+
+    params: Params
+    """They lie in the new study's space."""
+    metrics: Metrics
+    """Those that the new study optimises or constrains."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EarlierStudy:
+    """What a study knows of an earlier one: a copy, so that the earlier one may go."""
+
+    name: str
+    trials: tuple[EarlierTrial, ...] = ()
+    """By number; at least one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +170,12 @@ class StudySpec:
     resources: Mapping[str, float] = field(default_factory=dict)
     """What one trial takes: ``{"cpu": 1, "gpu": 0.5}``."""
     budget: Budget = field(default_factory=Budget)
+    outcome_constraints: tuple[OutcomeConstraint, ...] = ()
+    """What results must keep; a trial that breaks one is never the best, and searchers keep away from such."""
+    warm_start: tuple[EarlierStudy, ...] = ()
+    """Earlier studies that searchers learn from."""
+    default: Params | None = None
+    """The configuration that people would take unasked; lies in the space. ``None``: nobody said."""
     order: WorkOrder | None = None
     """How workers run it; ``None``: it was not handed to them, and they leave it alone."""
     door: str = "study"
@@ -117,6 +186,15 @@ class StudySpec:
     """Seconds since the epoch, like every ``…_at``."""
     version: str = ""
     """Version of Trialist that made it."""
+
+    def broken(self, metrics: Metrics) -> list[Broken]:
+        """The outcome constraints that a result does not keep, in their order."""
+        found = ((constraint, constraint.excess(metrics)) for constraint in self.outcome_constraints)
+        return [Broken(constraint, excess) for constraint, excess in found if excess > 0]
+
+    def is_feasible(self, metrics: Metrics) -> bool:
+        """Whether a result keeps all outcome constraints."""
+        return not self.outcome_constraints or not self.broken(metrics)
 
 
 @quick

@@ -345,6 +345,8 @@ class _Tally:
         metric = self._study.metric
         if metric is None or not trial.status.counts or trial.value is None:
             return
+        if not self._study.spec.is_feasible(trial.metrics):
+            return
         worst = float("inf") if metric.mode == "min" else float("-inf")
         if metric.mode.better(trial.value, worst if self._best is None else self._best):
             self._best = trial.value

@@ -30,7 +30,7 @@ from trialist.core.wire import event_to_json
 from trialist.store import rows, statements
 from trialist.store.backend import Cursor, Together
 from trialist.store.compiling import Statements
-from trialist.store.paging import rank, sign_of
+from trialist.store.paging import Ranking
 
 _IN_SPEC = RunConfigured | StudySubmitted | StudyWithdrawn
 _IN_LINE = StudyStatusChanged | StudySubmitted | StudyWithdrawn
@@ -80,13 +80,13 @@ class Batch:
         self._line = None
 
     def _add_trials(self, commit: Commit) -> None:
-        sid, sign = self._sid, sign_of(commit.study.spec)
+        sid, rank = self._sid, Ranking(commit.study.spec)
         self._new = [
             (
                 sid,
                 trial.number,
                 trial.status.value,
-                rank(trial.value, sign),
+                rank(trial.value, trial.metrics),
                 rows.dumps(dict(trial.params)),
                 rows.trial_origin(trial),
                 rows.trial_state(trial),
@@ -94,7 +94,7 @@ class Batch:
             for trial in commit.new_trials
         ]
         self._changed = [
-            (trial.status.value, rank(trial.value, sign), rows.trial_state(trial), sid, trial.number)
+            (trial.status.value, rank(trial.value, trial.metrics), rows.trial_state(trial), sid, trial.number)
             for trial in commit.changed_trials
         ]
 

@@ -16,7 +16,7 @@ from trialist.core.ports import Store
 from trialist.store import rows, statements
 from trialist.store.backend import Cursor
 from trialist.store.holders import LeaseState
-from trialist.store.paging import rank, sign_of
+from trialist.store.paging import Ranking
 from trialist.store.reading import Reading
 from trialist.store.schema import METADATA, line, specs, studies, trials, workers
 
@@ -109,11 +109,11 @@ def _check_ranks(store: Reading, study_id: str, sid: int) -> Iterator[str]:
     """Trials are sorted by a column of their own, which must say what their value does."""
     study = store.find_study(study_id)
     assert study is not None
-    sign, last = sign_of(study.spec), -1
+    rank, last = Ranking(study.spec), -1
     while found := store._rows(_ranks, sid=sid, cursor=last, limit=_PAGE):
-        values = store._decoded(rows.value_of, ((state,) for *_, state in found))
-        for (number, stored, _), value in zip(found, values, strict=True):
-            if stored != rank(value, sign):
+        results = store._decoded(rows.result_of, ((state,) for *_, state in found))
+        for (number, stored, _), (value, metrics) in zip(found, results, strict=True):
+            if stored != rank(value, metrics):
                 yield f"trial {number} is sorted as {stored}, and its value is {value}."
         last = found[-1][0]
 

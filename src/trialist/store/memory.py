@@ -48,11 +48,11 @@ from trialist.core.states import StudyStatus, TrialStatus
 from trialist.store.claims import by_start, claim
 from trialist.store.holders import LeaseState
 from trialist.store.paging import (
+    Ranking,
     ValueCursor,
     best_first,
     check_order,
     number_cursor,
-    rank,
     read_number_cursor,
     read_value_cursor,
     sign_of,
@@ -368,8 +368,9 @@ class MemoryStore:
 def _page_by_value(
     kept: _Kept, status: frozenset[TrialStatus], order: TrialOrder, limit: int, last: ValueCursor | None
 ) -> TrialPage:
-    sign = sign_of(kept.study.spec)
-    found = [(rank(trial.value, sign), trial.number) for trial in kept.trials if not status or trial.status in status]
+    sign, rank = sign_of(kept.study.spec), Ranking(kept.study.spec)
+    wanted = [trial for trial in kept.trials if not status or trial.status in status]
+    found = [(rank(trial.value, trial.metrics), trial.number) for trial in wanted]
     ranked = sorted((value, number) for value, number in found if value is not None)
     unranked = [number for value, number in found if value is None]
     forwards = best_first(order, sign)

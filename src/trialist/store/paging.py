@@ -2,7 +2,7 @@
 
 By value, trials are ranked best first: the value itself where the study minimises, its negative where it maximises.
 Ties go by number in that direction, and backwards in the other, so that one index serves both. Trials without a finite
-value come last either way, by number. A cursor names the last trial of the page before, so pages stay put while trials
+value, and those that break an outcome constraint, come last either way, by number. A cursor names the last trial of the page before, so pages stay put while trials
 are added.
 """
 
@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 from trialist.core.errors import UserError
 from trialist.core.ports import TrialOrder
-from trialist.core.records import Mode, StudySpec
+from trialist.core.records import Metrics, Mode, StudySpec
 
 
 class ValueCursor(NamedTuple):
     """The last trial of a page by value."""
 
     rank: float | None
-    """``None``: the page ended among the trials without a finite value."""
+    """``None``: the page ended among the trials that come last."""
     number: int
 
 
@@ -29,11 +29,20 @@ def sign_of(spec: StudySpec) -> int:
     return -1 if spec.metrics and spec.metrics[0].mode is Mode.MAX else 1
 
 
-def rank(value: float | None, sign: int) -> float | None:
-    """What trials are sorted by, ascending from the best; ``None`` for those that come last."""
-    if value is None or not math.isfinite(value):
-        return None
-    return sign * float(value) + 0.0  # no -0.0: SQLite keeps none, and a cursor must name what is kept
+class Ranking:
+    """What trials of a study are sorted by."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._sign = sign_of(spec)
+        self._is_feasible = spec.is_feasible if spec.outcome_constraints else None
+
+    def __call__(self, value: float | None, metrics: Metrics) -> float | None:
+        """A trial's place, ascending from the best; ``None`` for those that come last."""
+        if value is None or not math.isfinite(value):
+            return None
+        if self._is_feasible is not None and not self._is_feasible(metrics):
+            return None
+        return self._sign * float(value) + 0.0  # no -0.0: SQLite keeps none, and a cursor must name what is kept
 
 
 def best_first(order: TrialOrder, sign: int) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from trialist.core.events import (
     EVENT_KINDS,
@@ -33,6 +33,7 @@ from trialist.core.records import (
     CommandStatus,
     Failure,
     Holder,
+    Metrics,
     Report,
     Study,
     StudySpec,
@@ -173,10 +174,18 @@ def trial_state(trial: Trial) -> str:
     return dumps(out)
 
 
-def value_of(state: str) -> float | None:
-    """The value alone, of a trial's changing part."""
-    value = loads(state).get("value")
-    return None if value is None else decode_float(value)
+class Result(NamedTuple):
+    """A trial's value and metrics."""
+
+    value: float | None
+    metrics: Metrics
+
+
+def result_of(state: str) -> Result:
+    """The result alone, of a trial's changing part."""
+    fields = loads(state)
+    value = fields.get("value")
+    return Result(None if value is None else decode_float(value), decode_metrics(fields.get("metrics", {})))
 
 
 def read_trial(number: int, status: str, params: str, origin: str, state: str) -> Trial:

@@ -100,7 +100,7 @@ trials = Table(
     _of_study(),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("status", _string(16), nullable=False),
-    Column("rank", Double, comment="the value, lower is better; null: none, or not finite"),
+    Column("rank", Double, comment="the value, lower is better; null: none, not finite, or infeasible"),
     Column("params", Text, nullable=False, comment="JSON; written once"),
     Column("origin", Text, nullable=False, comment="JSON: where it came from; written once"),
     Column("state", Text, nullable=False, comment="JSON: how far it is"),

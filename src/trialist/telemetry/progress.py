@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from trialist.core.events import Event, TrialEnded
-from trialist.core.records import Metric, Trial
+from trialist.core.records import Metric, Metrics, Trial
 from trialist.core.states import TrialStatus
 
 FAILURES_SHOWN = 3
@@ -31,7 +31,14 @@ class Screen(Protocol):
 class Tally:
     """Counts trials as they end: how many, how many failed, the best so far, and when the last one will be done."""
 
-    def __init__(self, total: int | None, metric: Metric | None, jobs: int) -> None:
+    def __init__(
+        self,
+        total: int | None,
+        metric: Metric | None,
+        jobs: int,
+        is_feasible: Callable[[Metrics], bool] = lambda metrics: True,
+    ) -> None:
+        self._is_feasible = is_feasible
         self.total = total
         """How many there will be; ``None`` where nobody knows."""
         self.metric = metric
@@ -66,7 +73,7 @@ class Tally:
             if trial.status is TrialStatus.COMPLETED:
                 self._instead = {**(self._instead or {}), **dict.fromkeys(trial.metrics)}
             return
-        if self.best is None or self.metric.mode.better(trial.value, self.best):
+        if self._is_feasible(trial.metrics) and (self.best is None or self.metric.mode.better(trial.value, self.best)):
             self.best = trial.value
 
     def left_s(self) -> float | None:
