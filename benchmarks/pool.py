@@ -107,6 +107,8 @@ def between(ends: list[float], trials: int) -> float:
 
 
 def ask(result: Result, sizes: Sizes) -> None:
+    if " " in sys.executable:
+        raise SystemExit(f"Ray starts no workers where the path of Python holds a space: {sys.executable}")
     trials = sizes.of(TRIALS, 4)
     logging.getLogger("ray").setLevel(logging.ERROR)
     ray.init(num_cpus=AT_ONCE, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
