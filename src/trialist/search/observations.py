@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialist.core.errors import SpaceError
-from trialist.core.events import Body, Event, Reported, TrialEnded, TrialSuggested
-from trialist.core.records import Metric, Metrics, Mode, Params, Trial
+from trialist.core.events import Body, Event, Reported, StudyCreated, TrialEnded, TrialSuggested
+from trialist.core.records import Metric, Metrics, Mode, OutcomeConstraint, Params, Trial
 from trialist.core.states import TrialStatus
 from trialist.search.cube import Bools, Cube, Floats
+from trialist.search.elite import Elite
 
-READS: frozenset[type[Body]] = frozenset({TrialSuggested, Reported, TrialEnded})
+READS: frozenset[type[Body]] = frozenset({StudyCreated, TrialSuggested, Reported, TrialEnded})
 GROWTH = 1.5
 """A report is kept when its step is so many times the last kept one's; the first and the last are always there."""
 _FIRST = 64
@@ -33,7 +34,7 @@ class Standing(IntEnum):
     SCORED = 1
     """It ended with a finite value of every metric, at its last step or where it was stopped."""
     FAILED = 2
-    """It failed, or a metric is not finite or missing: a region to keep away from."""
+    """It failed, a metric is not finite or missing, or it breaks an outcome constraint: a region to keep away from."""
     VOID = 3
     """A person cancelled it, or its params lie outside the space: nothing is known."""
 
@@ -66,8 +67,17 @@ class Observations:
         self._keys: set[bytes] = set()
         self._curves: dict[int, list[tuple[int, tuple[float, ...]]]] = {}
         """By row: the kept reports as (step, losses), ascending; the last one may be dropped for the next."""
+        self._pending: dict[int, None] = {}
+        """Rows that have not ended, in order."""
+        self._showing: set[int] = set()
+        """Those of them that have reported finite losses."""
+        self._elite = Elite(len(self.metrics))
         self.num_ended = 0
         """Trials that have ended, void ones included."""
+        self.constraints: tuple[OutcomeConstraint, ...] = ()
+        """What results must keep, once ``StudyCreated`` has said so."""
+        self.num_scored = 0
+        """Trials that have ended with finite losses."""
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -108,6 +118,20 @@ class Observations:
         """(n,): the rows of one standing."""
         return np.asarray(self.standing == standing)
 
+    @property
+    def pending(self) -> NDArray[np.int64]:
+        """Rows that have not ended, ascending."""
+        return np.fromiter(self._pending, dtype=np.int64, count=len(self._pending))
+
+    @property
+    def num_shown(self) -> int:
+        """Trials of which losses are known: scored ones, and pending ones that have reported."""
+        return self.num_scored + len(self._showing)
+
+    def best(self, count: int) -> NDArray[np.int64]:
+        """So many of the best rows, the best first, as ``Elite`` orders them: no history is sorted."""
+        return self._elite.best(count)
+
     def is_new(self, point: Floats) -> bool:
         """Whether no trial has a legal row's params."""
         return point.tobytes() not in self._keys
@@ -121,7 +145,9 @@ class Observations:
     def update(self, event: Event, trial: Trial | None) -> None:
         """Fold one event of ``READS`` in."""
         body = event.body
-        if isinstance(body, TrialSuggested):
+        if isinstance(body, StudyCreated):
+            self.constraints = body.spec.outcome_constraints
+        elif isinstance(body, TrialSuggested):
             self._suggested(body.trial, body.params)
         elif isinstance(body, Reported):
             self._reported(self._rows[body.trial], body.step, body.metrics if trial is None else trial.metrics)
@@ -152,6 +178,7 @@ class Observations:
         else:
             self._points[row] = point
             self._keys.add(point.tobytes())
+            self._pending[row] = None
         return row
 
     def _double(self) -> None:
@@ -166,6 +193,9 @@ class Observations:
         self._steps[row], self._losses[row] = step, losses
         if not all(map(math.isfinite, losses)):
             return
+        if row in self._pending:
+            self._showing.add(row)
+            self._elite.put(row, losses, step=step, ended=False)
         curve = self._curves.setdefault(row, [])
         while curve and curve[-1][0] >= step:  # a later attempt began again below it
             curve.pop()
@@ -181,18 +211,30 @@ class Observations:
         elif end.status is TrialStatus.FAILED:
             self._finish(row, Standing.FAILED, {})
         else:
-            self._finish(row, Standing.SCORED, end.metrics)
+            cut = int(self._steps[row]) if end.status is TrialStatus.STOPPED else None
+            self._finish(row, Standing.SCORED, end.metrics, cut)
 
-    def _finish(self, row: int, standing: Standing, metrics: Metrics) -> None:
+    def _finish(self, row: int, standing: Standing, metrics: Metrics, cut: int | None = None) -> None:
+        """``cut``: the step at which it was stopped."""
         self.num_ended += 1
+        self._pending.pop(row, None)
+        self._showing.discard(row)
         self._order[row] = self.num_ended
         losses = self._of(metrics) if standing is Standing.SCORED else (math.nan,) * len(self._names)
         if standing is Standing.SCORED and self._standing[row] == Standing.VOID:
             standing = Standing.VOID
-        if standing is Standing.SCORED and not all(map(math.isfinite, losses)):
-            standing = Standing.FAILED
+        if standing is Standing.SCORED and not (all(map(math.isfinite, losses)) and self._is_feasible(metrics)):
+            standing, losses = Standing.FAILED, (math.nan,) * len(self._names)
         self._losses[row] = losses
         self._standing[row] = standing
+        if standing is Standing.SCORED:
+            self.num_scored += 1
+            self._elite.put(row, losses, step=cut)
+        else:
+            self._elite.drop(row)
+
+    def _is_feasible(self, metrics: Metrics) -> bool:
+        return all(constraint.excess(metrics) == 0 for constraint in self.constraints)
 
     def _of(self, metrics: Metrics) -> tuple[float, ...]:
         return tuple(
