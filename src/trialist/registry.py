@@ -19,6 +19,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "random": "trialist.search.random:RandomSearcher",
         "grid": "trialist.search.grid:GridSearcher",
         "sobol": "trialist.search.sobol:SobolSearcher",
+        "gp": "trialist.search.gp:GpSearcher",
     },
     "scheduler": {
         "fifo": "trialist.schedule.fifo:FifoScheduler",

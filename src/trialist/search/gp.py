@@ -1,0 +1,245 @@
+"""Bayesian optimisation with a Gaussian process over the whole conditional space.
+
+Jones, Schonlau and Welch, "Efficient Global Optimization of Expensive Black-Box Functions", 1998, with hyperparameters by MAP and
+log-EI over ranked candidates. Knows one metric, and no curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialist.core.events import Body, Event, Reported
+from trialist.core.options import Options
+from trialist.core.records import Exhausted, Metric, Suggestion, Trial
+from trialist.search.acquisition import DEFAULT_PLAN, Candidates, Plan, log_ei
+from trialist.search.cube import Cube, Floats
+from trialist.search.gp_model import DEFAULT_PRIOR, Features, Posterior, Prior, fit
+from trialist.search.observations import READS, Observations, Standing
+from trialist.search.randomness import stable_seed
+from trialist.search.sobol import SobolSearcher
+from trialist.space import SearchSpace
+
+MAX_LISTED = 2048
+"""Finite spaces of up to so many points are ranked whole."""
+MAX_PENDING = 64
+"""Pending trials that are kept away from; the newest ones."""
+MIN_SCORED = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What the searcher is made of; the defaults are what measured best."""
+
+    prior: Prior = DEFAULT_PRIOR
+    plan: Plan = DEFAULT_PLAN
+    warp: str = "standard"
+    exact: int = 200
+    """Up to so many trials all are in the model; beyond, ``kept``."""
+    kept: tuple[int, int, int] = (64, 32, 32)
+    """Best, newest and random trials."""
+    anchors: int = 6
+    incumbent: str = "observed"
+
+
+class Data(NamedTuple):
+    """What the model is fitted to."""
+
+    rows: NDArray[np.int64]
+    """Rows of the observations."""
+    values: Floats
+    """Standardised losses; lower is better."""
+
+
+class GpSearcher:
+    """Models all of the space, and suggests where improvement is expected most.
+
+    Begins with a scrambled Sobol sequence. Failed trials count like the worst one; pending ones as if they showed what is
+    expected of them. Nothing is suggested twice unless a finite space has been tried whole, which then comes again in
+    rounds. Beyond ``exact`` trials the model holds a bounded part of them, so that an ask costs the same for ever.
+
+    Args:
+        space: What varies.
+        metrics: The study's.
+        seed: The study's.
+        initial: Trials, of whatever source, before the model is asked.
+        metric: The one to optimise, where the study has several.
+
+    Raises:
+        ConfigError: An option is unknown or wrong; several metrics, and none named.
+    """
+
+    name = "gp"
+    reads: frozenset[type[Body]] = READS - {Reported}
+
+    def __init__(self, space: SearchSpace, *, metrics: Sequence[Metric] = (), seed: int = 0, **options: Any) -> None:
+        given = Options("searcher 'gp'", options)
+        self._initial = given.integer("initial", 5, low=1)
+        given.value("metric")
+        given.done()
+        self._metric = given.metric(tuple(metrics))
+        self.settings = Settings()
+        self._space, self._seed = space, seed
+        self._cube = Cube(space)
+        self._features = Features(self._cube)
+        self._seen = Observations(self._cube, (self._metric,))
+        self._sobol = SobolSearcher(space, seed=seed)
+        self._sobol.name = self.name
+        size = space.root.size
+        self._listed = size is not None and size <= MAX_LISTED
+        self._points: Floats | None = None
+        """All points of a small finite space, once they were needed."""
+        self._chain = Chain(self)
+
+    def suggest(self, number: int) -> Suggestion | Exhausted:
+        """Params for trial ``number``.
+
+        Raises:
+            SpaceError: The constraints leave nothing, or too little to find.
+        """
+        seen = self._seen
+        known = len(seen) - int(seen.where(Standing.VOID).sum())
+        scored = int(seen.where(Standing.SCORED).sum())
+        if known < self._initial or scored < MIN_SCORED or not self._cube.dimension:
+            return self._sobol.suggest(number)
+        point = self._model_point(number)
+        if point is None:
+            return self._sobol.suggest(number)
+        return Suggestion(params=self._cube.decode(point))
+
+    def update(self, event: Event, trial: Trial | None) -> None:
+        self._seen.update(event, trial)
+        self._sobol.update(event, trial)
+
+    # --- the model ---------------------------------------------------------------------------------------------------
+
+    def data(self, ended: int) -> Data:
+        """What is modelled once so many trials have ended: a function of these trials."""
+        seen, settings = self._seen, self.settings
+        rows = np.flatnonzero((seen.order > 0) & (seen.order <= ended) & (seen.standing != Standing.VOID))
+        losses = seen.losses[rows, 0]
+        if len(rows) > settings.exact:
+            rows = rows[self._chosen(np.where(np.isnan(losses), np.inf, losses), seen.order[rows], ended)]
+            losses = seen.losses[rows, 0]
+        return Data(rows, standardised(losses, settings.warp))
+
+    def _chosen(self, losses: Floats, order: NDArray[np.int64], ended: int) -> NDArray[np.int64]:
+        """Places of the best, the newest and some random trials."""
+        best, newest, others = self.settings.kept
+        rng = np.random.default_rng(stable_seed("gp rows", self._seed, ended))
+        parts = [
+            np.argpartition(losses, best)[:best],
+            np.argpartition(-order, newest)[:newest],
+            rng.integers(len(losses), size=others),
+        ]
+        return np.unique(np.concatenate(parts))
+
+    def _model_point(self, number: int) -> Floats | None:
+        """The best new point; ``None``: there is none."""
+        seen, settings = self._seen, self.settings
+        data = self.data(seen.num_ended)
+        features = self._features.of(seen.points[data.rows])
+        posterior = Posterior(features, data.values, self._features.groups, self._chain.at(seen.num_ended))
+        best = float(data.values.min())
+        if settings.incumbent == "mean":
+            best = float(posterior.predict(features).mean.min())
+        pending = np.flatnonzero(seen.standing == Standing.PENDING)[-MAX_PENDING:]
+        if len(pending):
+            posterior = posterior.believing(self._features.of(seen.points[pending]))
+
+        def score(points: Floats) -> Floats:
+            mean, sd = posterior.predict(self._features.of(points))
+            return log_ei(mean, sd, best)
+
+        if self._listed:
+            return self._best_listed(score)
+        anchors = seen.points[data.rows[np.argsort(data.values, kind="stable")[: settings.anchors]]]
+        rng = np.random.default_rng(stable_seed("gp", self._seed, number))
+        is_allowed = self._is_allowed if self._space.constraints else None
+        for point in Candidates(self._cube, rng, settings.plan).search(score, anchors, is_allowed):
+            if seen.is_new(point):
+                return point
+        return None
+
+    def _is_allowed(self, point: Floats) -> bool:
+        return self._space.allows(self._cube.decode(point))
+
+    def _best_listed(self, score: Any) -> Floats | None:
+        """The best of all new points of a small finite space."""
+        if self._points is None:
+            grid = (self._space.grid_point(index) for index in range(self._space.grid_size()))
+            self._points = np.array([self._cube.encode(params) for params in grid if params is not None])
+        new = np.array([self._seen.is_new(point) for point in self._points], dtype=np.bool_)
+        if not new.any():
+            return None
+        points = self._points[new]
+        return np.asarray(points[int(np.argmax(score(points)))])
+
+
+class Chain:
+    """Hyperparameters by the number of ended trials: each fit begins where the one before ended.
+
+    A function of the trials alone: the fits come at fixed counts, each over what was known then. Only the last is kept;
+    a searcher that has just folded a long history makes up for all of them, so they become rare.
+    """
+
+    def __init__(self, searcher: GpSearcher) -> None:
+        self._searcher = searcher
+        self._at = 0
+        self._theta: Floats | None = None
+
+    def at(self, ended: int) -> Floats:
+        """The hyperparameters when so many trials have ended; ``ended`` never falls."""
+        while (following := next_fit(self._at)) <= ended:
+            self._theta = self._fit(following)
+            self._at = following
+        return self._centre() if self._theta is None else self._theta
+
+    def _centre(self) -> Floats:
+        return self._searcher.settings.prior.centre(self._searcher._features.num_groups)
+
+    def _fit(self, ended: int) -> Floats:
+        searcher, prior = self._searcher, self._searcher.settings.prior
+        data = searcher.data(ended)
+        if len(data.rows) < MIN_SCORED:
+            return self._centre()
+        starts = [self._centre() if self._theta is None else self._theta]
+        if self._theta is not None and ended % 10 < 2 and ended < 100:
+            starts.append(self._centre())
+        rows = searcher._features.of(searcher._seen.points[data.rows])
+        many = ended >= 100
+        return fit(rows, data.values, searcher._features.groups, starts, prior=prior, max_iterations=8 if many else 25)
+
+
+def next_fit(ended: int) -> int:
+    """The count of ended trials at which the next fit comes."""
+    if ended < 100:
+        return ended + 2
+    if ended < 200:
+        return ended + 4
+    return ended + ended // 16
+
+
+def standardised(losses: Floats, warp: str = "standard") -> Floats:
+    """Losses as values of mean 0 and deviation 1; NaN counts like the worst; all 0 where they do not differ."""
+    values = losses.copy()
+    known = ~np.isnan(values)
+    if not known.any():
+        return np.zeros(len(values))
+    low, high = float(values[known].min()), float(values[known].max())
+    values[~known] = high
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not high - low > 0.0:
+            return np.zeros(len(values))
+        values = values / 2 - low / 2
+        values /= float(values.max())  # from 0 to 1: no power overflows from here on
+        if warp == "half":
+            middle = float(np.median(values))
+            values = values / (middle if middle > 0.0 else float(values.mean()))
+            values = np.where(values > 1.0, 1.0 + np.log(np.maximum(values, 1.0)), values)
+        sd = float(values.std())
+        return np.asarray((values - values.mean()) / sd)
