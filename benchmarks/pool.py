@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import logging
 import os
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 
@@ -94,7 +96,8 @@ def in_ray(folder: Path, trials: int, name: str, settings: Mapping[str, str]) ->
         run_config=tune.RunConfig(storage_path=str(folder), name=f"ray-{next(_count)}", verbose=0),
     )
     began = time.perf_counter()
-    results = tuner.fit()
+    with redirect_stdout(io.StringIO()):  # it prints a table for each, also where it is told to be quiet
+        results = tuner.fit()
     _whole[name].append(1e3 * (time.perf_counter() - began) / trials)
     return between([result.metrics["at"] for result in results if result.metrics], trials)
 
