@@ -32,6 +32,12 @@ from trialist.core.errors import (
     UnknownName,
     UserError,
 )
+from trialist.hpo import (
+    ConfigLoader,
+    HPOResults,
+    HPOptimizer,
+    load_results,
+)
 from trialist.runtime import (
     Paused,
     Stopped,
@@ -53,9 +59,12 @@ from trialist.train.engine import TrainingEngine
 __all__ = [
     "Choice",
     "ConfigError",
+    "ConfigLoader",
     "Conflict",
     "Fixed",
     "Float",
+    "HPOResults",
+    "HPOptimizer",
     "HyperParamSearch",
     "IllegalTransition",
     "Int",
@@ -89,6 +98,7 @@ __all__ = [
     "import_studies",
     "list_studies",
     "list_workers",
+    "load_results",
     "load_study",
     "params",
     "report",

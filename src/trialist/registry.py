@@ -38,6 +38,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "door": {
         "sweep": "trialist.sweep.queued:lead_queued",
+        "hpo": "trialist.hpo.queued:lead_queued",
+    },
+    "hpo_engine": {
+        "local": "trialist.hpo.engines:lead_local",
+        "ray": "trialist.hpo.engines:lead_ray",
     },
     "model_type": {
         "sklearn": "trialist.train.sklearn:SklearnModel",

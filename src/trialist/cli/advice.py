@@ -61,6 +61,9 @@ def how_to_run(study: Study) -> Step:
     name, objective = quoted(study.name), study.spec.objective or {}
     if study.spec.door == "sweep":
         return Step(f"trialist sweep --resume {name}", "runs it; no process leads it now")
+    if study.spec.door == "hpo":
+        again = f"optimize(…, study_name={study.name!r}, resume=True) goes on"
+        return Step(f"no process leads it: in Python, {again}; or trialist queue {name} hands it to workers")
     what = objective.get("function")
     if what:
         file, _, _ = str(what).rpartition(":")

@@ -50,7 +50,7 @@ _LOOKED_AT = 500
 _BAR = 24
 _LINE = 140
 """Characters of a message; the whole of it is in 'trialist show'."""
-_DOORS = {"study": "in Python", "sweep": "by a sweep"}
+_DOORS = {"study": "in Python", "sweep": "by a sweep", "hpo": "by HPOptimizer"}
 
 
 class Pace(NamedTuple):

@@ -1,0 +1,111 @@
+"""Where the trials of an optimisation run: this machine, a Ray cluster, or Ray Tune.
+
+An engine is a registered name (kind ``hpo_engine``) of a function that leads a study to its end. Knows which one is meant; Ray
+itself is never imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from trialist import registry
+from trialist.api.assembling import objective_executor
+from trialist.api.leading import Turn
+from trialist.api.naming import artifacts_dir, trial_dir
+from trialist.api.study import Study
+from trialist.core.events import RunConfigured
+from trialist.core.ports import Sink
+from trialist.core.records import Budget, Trial
+from trialist.engine.assembly import RunEnd
+from trialist.hpo.record import DOOR, HPORecord
+from trialist.hpo.training import Training
+
+LOCAL, RAY = "local", "ray"
+_JOBS_OF_ITS_OWN = 2
+"""A pool is asked for, however few trials run at once: each is a process, which alone suffers what it does."""
+
+
+class Request(NamedTuple):
+    """How an optimisation's study is to be led."""
+
+    training: Training
+    budget: Budget | None = None
+    """Replaces the study's, where given."""
+    resources: Mapping[str, float] | None = None
+    """What one trial takes; ``None``: what the study says."""
+    ray: Mapping[str, Any] = {}
+    """``ray_config``."""
+    sinks: Sequence[Sink] = ()
+    on_end: Callable[[Trial], None] | None = None
+    say: Callable[[str], None] | None = None
+    turn: Turn | None = None
+    """A worker's."""
+
+
+HPOEngine = Callable[[Study, HPORecord, Request], RunEnd]
+"""Leads a study of this door to its end, or until it is interrupted."""
+
+
+def choose_engine(asked: str, ray_config: Mapping[str, Any] | None) -> str:
+    """The name of the engine that is meant; ``auto``: Ray where a cluster is at hand, else this machine.
+
+    Raises:
+        UnknownName: There is no such engine.
+        MissingExtra: Ray is asked for and not installed.
+    """
+    if asked == "auto":
+        return RAY if _has_cluster(ray_config or {}) else LOCAL
+    registry.load("hpo_engine", asked)
+    if asked.startswith(RAY):
+        registry.optional("ray", f"engine='{asked}'")
+    return asked
+
+
+def _has_cluster(ray_config: Mapping[str, Any]) -> bool:
+    """Whether a cluster is named, or this process is connected to one; asks nobody."""
+    ray = sys.modules.get("ray")
+    connected = ray is not None and bool(ray.is_initialized())
+    return connected or bool(os.environ.get("RAY_ADDRESS")) or bool(ray_config.get("address"))
+
+
+def lead_local(study: Study, record: HPORecord, request: Request) -> RunEnd:
+    """Lead with trials as processes of this machine, forked warm."""
+    return _lead(study, record, request, {"name": "pool"})
+
+
+def lead_ray(study: Study, record: HPORecord, request: Request) -> RunEnd:
+    """Lead with trials on the actors of a Ray cluster."""
+    init = {name: value for name, value in request.ray.items() if name != "address"}
+    address = request.ray.get("address")
+    options = {"address": address} if address else {}
+    return _lead(study, record, request, {"name": RAY, **options, **({"init": init} if init else {})})
+
+
+def _lead(study: Study, record: HPORecord, request: Request, executor: Mapping[str, Any]) -> RunEnd:
+    spec = study.row.spec
+    jobs = max((request.budget or spec.budget).jobs, _JOBS_OF_ITS_OWN)
+    made = objective_executor(executor, request.training, spec, jobs)
+    root = artifacts_dir(study.store.url, study.id, study.name)
+    return study.lead(
+        made.executor,
+        run_dir=lambda trial: trial_dir(root, trial.number),
+        sinks=request.sinks,
+        budget=request.budget,
+        configured=RunConfigured(
+            objective=objective_of(record),
+            executor=made.spec,
+            resources=spec.resources if request.resources is None else request.resources,
+        ),
+        timeout_s=record.timeout_s,
+        on_end=request.on_end,
+        say=request.say,
+        turn=request.turn,
+    )
+
+
+def objective_of(record: HPORecord) -> dict[str, Any]:
+    """What runs, as data: the configs, into which a trial's params are laid."""
+    return {"trainer": record.sections.tree, "door": DOOR}
