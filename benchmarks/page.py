@@ -13,7 +13,7 @@ from pathlib import Path
 from measuring import RESULTS, Ratio, Result, figure, from_json, spread
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-ORDER = ("overhead", "startup", "commands", "warm", "pool", "history", "million", "writers", "kill")
+ORDER = ("overhead", "startup", "commands", "warm", "pool", "history", "million", "writers", "kill", "quality")
 TITLES = {
     "overhead": "What a trial costs beside itself",
     "startup": "How long until Trialist is there",
@@ -24,6 +24,7 @@ TITLES = {
     "million": "A million trials",
     "writers": "Sixteen writers on one store",
     "kill": "What kills cost",
+    "quality": "What searchers find",
 }
 HEAD = """# Benchmarks
 

