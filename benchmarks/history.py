@@ -36,7 +36,7 @@ class History:
     def __init__(self, folder: Path, trials: int) -> None:
         space = {"lr": {"type": "uniform", "low": 0.0, "high": 1.0}}
         store = f"sqlite:///{folder}/{trials}.db"
-        self.study = trialist.create_study("long", space, metric="loss", mode="min", store=store)
+        self.study = trialist.create_study("long", space, metric="loss", mode="min", searcher="random", store=store)
         self.trials = trials
         self.rng = random.Random(trials)
         self._run(trials)

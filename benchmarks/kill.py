@@ -74,7 +74,7 @@ class Leading:
 
 def lead_trialist(path: str, trials: int) -> None:
     study = trialist.create_study(
-        "killed", SPACE, metric="loss", mode="min", seed=7, store=f"sqlite:///{path}", resume=True
+        "killed", SPACE, metric="loss", mode="min", searcher="random", seed=7, store=f"sqlite:///{path}", resume=True
     )
     study.run(lambda lr, depth: train(lr), num_trials=trials, sinks=[Leading()], progress=False)
     say("done", time.time())

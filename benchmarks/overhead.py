@@ -41,14 +41,14 @@ def optuna_noop(trial: optuna.Trial) -> float:
 
 
 def trialist_run(store: str, trials: int) -> float:
-    study = trialist.create_study("noop", SPACE, metric="loss", mode="min", store=store)
+    study = trialist.create_study("noop", SPACE, metric="loss", mode="min", searcher="random", store=store)
     began = time.perf_counter()
     study.run(noop, num_trials=trials, progress=False)
     return 1e3 * (time.perf_counter() - began) / trials
 
 
 def trialist_ask(store: str, trials: int) -> float:
-    study = trialist.create_study("noop", SPACE, metric="loss", mode="min", store=store)
+    study = trialist.create_study("noop", SPACE, metric="loss", mode="min", searcher="random", store=store)
     began = time.perf_counter()
     for _ in range(trials):
         study.tell(study.ask(), 1.0)

@@ -76,7 +76,7 @@ _whole: dict[str, list[float]] = defaultdict(list)
 
 def in_pool(folder: Path, trials: int, name: str, executor: dict[str, str]) -> float:
     store = f"sqlite:///{folder / f'{next(_count)}.db'}"
-    study = trialist.create_study("noop", SPACE, metric="loss", mode="min", store=store)
+    study = trialist.create_study("noop", SPACE, metric="loss", mode="min", searcher="random", store=store)
     began = time.perf_counter()
     study.run(noop, num_trials=trials, jobs=AT_ONCE, executor=executor, progress=False)
     _whole[name].append(1e3 * (time.perf_counter() - began) / trials)

@@ -44,14 +44,14 @@ def ready() -> None:
 
 
 def ask_and_tell(url: str, number: int, trials: int) -> None:
-    study = trialist.create_study(f"writer {number}", SPACE, metric="loss", mode="min", store=url)
+    study = trialist.create_study(f"writer {number}", SPACE, metric="loss", mode="min", searcher="random", store=url)
     ready()
     for _ in range(trials):
         study.tell(study.ask(), 1.0)
 
 
 def run(url: str, number: int, trials: int) -> None:
-    study = trialist.create_study(f"writer {number}", SPACE, metric="loss", mode="min", store=url)
+    study = trialist.create_study(f"writer {number}", SPACE, metric="loss", mode="min", searcher="random", store=url)
     ready()
     study.run(lambda lr, depth, kind: lr, num_trials=trials, progress=False)
 

@@ -16,6 +16,7 @@ from trialist.core.errors import MissingExtra, UnknownName
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "searcher": {
+        "auto": "trialist.search.auto:AutoSearcher",
         "random": "trialist.search.random:RandomSearcher",
         "grid": "trialist.search.grid:GridSearcher",
         "sobol": "trialist.search.sobol:SobolSearcher",

@@ -10,7 +10,7 @@ def doubles(x):
 
 
 def study():
-    return create_study("s", {"x": Float(0, 1)}, metric="loss", mode="min")
+    return create_study("s", {"x": Float(0, 1)}, metric="loss", mode="min", searcher="random")
 
 
 @pytest.mark.parametrize(

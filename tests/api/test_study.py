@@ -48,7 +48,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def study(store):
-    return trialist.create_study("digits", SPACE, metric="loss", mode="min", seed=3, store=store)
+    return trialist.create_study("digits", SPACE, metric="loss", mode="min", searcher="random", seed=3, store=store)
 
 
 def test_run_then_read_everything(study):
@@ -76,7 +76,9 @@ def test_run_then_read_everything(study):
 def test_equal_seeds_give_equal_studies_and_other_seeds_do_not(tmp_path):
     params = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        study = trialist.create_study(name, SPACE, metric="loss", mode="min", seed=seed, store="memory")
+        study = trialist.create_study(
+            name, SPACE, metric="loss", mode="min", searcher="random", seed=seed, store="memory"
+        )
         study.run(distance, num_trials=5)
         params.append([t.params for t in study.trials()])
     assert params[0] == params[1] != params[2]
@@ -84,7 +86,9 @@ def test_equal_seeds_give_equal_studies_and_other_seeds_do_not(tmp_path):
 
 def test_resume_goes_on_up_to_the_total(study, store):
     study.run(distance, num_trials=4)
-    again = trialist.create_study("digits", SPACE, metric="loss", mode="min", seed=3, store=store, resume=True)
+    again = trialist.create_study(
+        "digits", SPACE, metric="loss", mode="min", searcher="random", seed=3, store=store, resume=True
+    )
     again.run(distance, num_trials=7)
     assert len(study.trials()) == 7
     assert trialist.load_study("digits", store=store).id == study.id
@@ -94,7 +98,7 @@ def test_resume_goes_on_up_to_the_total(study, store):
 
 def test_a_name_is_taken_once(study, store):
     with pytest.raises(StudyExists, match="resume=True"):
-        trialist.create_study("digits", SPACE, metric="loss", mode="min", store=store)
+        trialist.create_study("digits", SPACE, metric="loss", mode="min", searcher="random", store=store)
 
 
 def test_resumed_with_other_settings_shows_the_difference(study, store):
@@ -157,7 +161,7 @@ def test_unknown_study_offers_the_nearest(study, store):
 
 
 def test_list_and_delete(study, store):
-    trialist.create_study("other", SPACE, metric="loss", mode="min", store=store)
+    trialist.create_study("other", SPACE, metric="loss", mode="min", searcher="random", store=store)
     assert [s.name for s in trialist.list_studies(store=store)] == ["other", "digits"]
     assert [s.name for s in trialist.list_studies(store=store, search="DIG")] == ["digits"]
     trialist.delete_study("digits", store=store)
@@ -202,9 +206,9 @@ def test_enqueued_params_come_first(study):
 
 
 def test_ask_hands_out_exactly_what_run_would_have(store):
-    ran = trialist.create_study("ran", SPACE, metric="loss", mode="min", seed=9, store="memory")
+    ran = trialist.create_study("ran", SPACE, metric="loss", mode="min", searcher="random", seed=9, store="memory")
     ran.run(distance, num_trials=6)
-    asked = trialist.create_study("asked", SPACE, metric="loss", mode="min", seed=9, store=store)
+    asked = trialist.create_study("asked", SPACE, metric="loss", mode="min", searcher="random", seed=9, store=store)
     for _ in range(6):
         trial = asked.ask()
         asked.tell(trial, distance(**trial.params))
@@ -226,7 +230,7 @@ def test_processes_that_ask_at_one_time_share_the_numbers(study, store):
     trials = study.trials()
     assert [t.number for t in trials] == list(range(30))
     assert {t.status for t in trials} == {"completed"}
-    again = trialist.create_study("again", SPACE, metric="loss", mode="min", seed=3, store="memory")
+    again = trialist.create_study("again", SPACE, metric="loss", mode="min", searcher="random", seed=3, store="memory")
     again.run(distance, num_trials=30)
     assert [t.params for t in trials] == [t.params for t in again.trials()]
 
@@ -561,7 +565,7 @@ def test_ctrl_c_ends_a_callback_that_gives_the_study_more_to_do_each_time(study)
 
 def test_a_name_that_is_no_unicode_is_refused(store):
     with pytest.raises(ConfigError, match="valid Unicode"):
-        trialist.create_study("a\ud800", SPACE, metric="loss", mode="min", store=store)
+        trialist.create_study("a\ud800", SPACE, metric="loss", mode="min", searcher="random", store=store)
 
 
 @pytest.mark.parametrize("aside", [False, True])
@@ -704,7 +708,7 @@ class TestResources:
     def test_a_name_that_is_nearly_one_is_refused_with_the_one_that_is_meant(self, name: str) -> None:
         with pytest.raises(ConfigError, match="Did you mean"):
             trialist.create_study("s", {"x": [1]}, store="memory", resources={name: 1})
-        study = trialist.create_study("t", {"x": [1]}, metric="v", mode="min", store="memory")
+        study = trialist.create_study("t", {"x": [1]}, metric="v", mode="min", searcher="random", store="memory")
         with pytest.raises(ConfigError, match="Did you mean"):
             study.run(lambda x: float(x), num_trials=1, resources={name: 1})
 

@@ -74,7 +74,7 @@ def objective(trial: Any) -> dict[str, float]:
 @pytest.fixture
 def study(url: str) -> Iterator[Study]:
     """A completed study of 12 trials, some failed."""
-    made = trialist.create_study("digits", SPACE, metric="loss", mode="min", seed=1, store=url)
+    made = trialist.create_study("digits", SPACE, metric="loss", mode="min", searcher="random", seed=1, store=url)
     made.run(objective, num_trials=12)
     assert 0 < made.counts["failed"] < 12  # type: ignore[index]
     yield made
@@ -84,7 +84,7 @@ def study(url: str) -> Iterator[Study]:
 @pytest.fixture
 def unled(url: str) -> Iterator[Study]:
     """A study that has not ended, and that nobody leads: two trials told, one asked for, budget 10."""
-    made = trialist.create_study("digits", SPACE, metric="loss", mode="min", seed=1, store=url)
+    made = trialist.create_study("digits", SPACE, metric="loss", mode="min", searcher="random", seed=1, store=url)
     made.set_budget(num_trials=10)
     for loss in (0.5, 0.25):
         made.tell(made.ask(), loss)

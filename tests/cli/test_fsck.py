@@ -19,7 +19,9 @@ def run(*arguments):
 
 def made(path, name="one"):
     with closing(
-        trialist.create_study(name, {"x": [1, 2, 3]}, metric="y", mode="min", store=f"sqlite:///{path}").store
+        trialist.create_study(
+            name, {"x": [1, 2, 3]}, metric="y", mode="min", searcher="random", store=f"sqlite:///{path}"
+        ).store
     ) as store:
         trialist.load_study(name, store=store).run(lambda trial: float(trial.params["x"]), num_trials=3)
     return path

@@ -84,7 +84,7 @@ def test_status_as_json_has_every_key_whatever_the_study_is(cli, study: Study) -
 
 
 def test_status_says_that_a_study_is_being_stopped(cli, url: str) -> None:
-    study = trialist.create_study("digits", SPACE, metric="loss", mode="min", store=url)
+    study = trialist.create_study("digits", SPACE, metric="loss", mode="min", searcher="random", store=url)
     shown: list[str] = []
 
     def objective(trial: object) -> float:

@@ -205,7 +205,9 @@ def store_url(tmp_path):
     url = f"sqlite:///{tmp_path}/a.db"
     with closing(open_store(url)) as store:
         for name in ("one", "two"):
-            study = trialist.create_study(name, {"x": [1, 2, 3]}, metric="y", mode="min", store=store)
+            study = trialist.create_study(
+                name, {"x": [1, 2, 3]}, metric="y", mode="min", searcher="random", store=store
+            )
             study.run(one_step, num_trials=3)
     return url
 

@@ -59,7 +59,9 @@ def queued(killable, url):
     def make(name, objective=OBJECTIVE, num_trials=TRIALS):
         one = killable(name, store=url)
         with closing(open_store(url)) as store:
-            study = trialist.create_study(name, SPACE, metric="loss", mode="min", seed=7, store=store)
+            study = trialist.create_study(
+                name, SPACE, metric="loss", mode="min", searcher="random", seed=7, store=store
+            )
             study.submit(objective, num_trials=num_trials)
         return one
 

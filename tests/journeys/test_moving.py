@@ -49,7 +49,9 @@ def made(tmp_path):
     """A study with an end of every kind, a clone, a queued params, a command without an answer; and its file."""
     url = f"sqlite:///{tmp_path}/source.db"
     with closing(open_store(url)) as store:
-        study = trialist.create_study("naïve \N{SNOWMAN}", SPACE, metric="loss", mode="min", store=store)
+        study = trialist.create_study(
+            "naïve \N{SNOWMAN}", SPACE, metric="loss", mode="min", searcher="random", store=store
+        )
         study.run(plain, num_trials=12, progress=False)
         study.trial(0).clone({"lr": 0.05})
         study.ask()
@@ -154,7 +156,7 @@ def test_a_damaged_file_leaves_nothing_behind(made, target, tmp_path):
 def test_what_comes_before_the_damage_is_kept_and_not_imported_again(made, target, tmp_path):
     url, _ = made
     with closing(open_store(url)) as store:
-        second = trialist.create_study("second", SPACE, metric="loss", mode="min", store=store)
+        second = trialist.create_study("second", SPACE, metric="loss", mode="min", searcher="random", store=store)
         second.run(plain, num_trials=3, progress=False)
         text = "".join(study_lines(store, [store.find_study(name) for name in ("naïve \N{SNOWMAN}", "second")]))
     path = tmp_path / "two.study"
@@ -206,7 +208,9 @@ def test_checkpoints_stay_where_they_are_and_are_found_from_the_new_store(tmp_pa
     """A study of paused, stopped and checkpointed trials moves in the middle of its run."""
     url = f"sqlite:///{tmp_path}/source.db"
     with closing(open_store(url)) as store:
-        study = trialist.create_study("halving", SPACE, metric="loss", mode="min", scheduler=SCHEDULER, store=store)
+        study = trialist.create_study(
+            "halving", SPACE, metric="loss", mode="min", searcher="random", scheduler=SCHEDULER, store=store
+        )
         study.run(objective, num_trials=9, progress=False)
         text = text_of(store, "halving")
     path = tmp_path / "halving.study"

@@ -189,7 +189,7 @@ def at(url: str) -> Store:
 
 
 def study(url: str, name: str, seed: int = 0) -> Study:
-    return trialist.create_study(name, SPACE, metric="loss", mode="min", store=at(url), seed=seed)
+    return trialist.create_study(name, SPACE, metric="loss", mode="min", searcher="random", store=at(url), seed=seed)
 
 
 def gate(here: Path, step: int) -> None:
@@ -279,7 +279,7 @@ def test_everything_that_can_be_submitted_is_led_to_its_end(url, here, work):
     command = study(url, "command")
     command.submit(["python", "train.py", "{x}", "{config}"], num_trials=2)
     space = {"model": {"C": {"type": "loguniform", "low": 0.1, "high": 1.0}}}
-    trainer = trialist.create_study("trainer", space, metric="score", mode="max", store=at(url))
+    trainer = trialist.create_study("trainer", space, metric="score", mode="max", searcher="random", store=at(url))
     trainer.submit({"model": {"type": "sklearn", "estimator": "LogisticRegression"}, "data": {"dataset": "iris"}}, 2)
     (here / "sweep.yaml").write_text("metric: loss\nx: [1, 2]\nlog: {dir: logs}\ncommand: [echo, 'loss={x}']\n")
     queued = cli("sweep", "--config", "sweep.yaml", "--queue", "--store", url)

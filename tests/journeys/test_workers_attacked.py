@@ -99,7 +99,9 @@ class Crowd:
 def submit(url: str, names: list[str]) -> None:
     with_store = open_store(url)
     for number, name in enumerate(names):
-        study = trialist.create_study(name, SPACE, metric="loss", mode="min", store=with_store, seed=number)
+        study = trialist.create_study(
+            name, SPACE, metric="loss", mode="min", searcher="random", store=with_store, seed=number
+        )
         study.submit("objectives:short", NUM_TRIALS, executor="inline")
     with_store.close()
 

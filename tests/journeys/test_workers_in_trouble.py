@@ -124,7 +124,7 @@ def work(url: str) -> Iterator[Callable[..., Worker]]:
 @pytest.fixture
 def study(url: str) -> Iterator[Callable[[str], Study]]:
     store = open_store(url)
-    yield lambda name: trialist.create_study(name, SPACE, metric="loss", mode="min", store=store)
+    yield lambda name: trialist.create_study(name, SPACE, metric="loss", mode="min", searcher="random", store=store)
     store.close()
 
 
@@ -222,7 +222,10 @@ def test_a_leader_that_is_frozen_inside_a_transaction_keeps_nobody_else_waiting(
     marks = tmp_path / "marks"
     marks.mkdir()
     store = open_store(postgres_url)
-    made = [trialist.create_study(f"s{n}", SPACE, metric="loss", mode="min", store=store, seed=n) for n in range(3)]
+    made = [
+        trialist.create_study(f"s{n}", SPACE, metric="loss", mode="min", searcher="random", store=store, seed=n)
+        for n in range(3)
+    ]
     made[0].submit("objectives:quick", 2, executor="inline")
     faults = {"TRIALIST_FAULTS": f"engine:{point}=stop@3", "TRIALIST_FAULTS_DIR": str(marks)}
     frozen = work("--store", postgres_url, "--lease-s", "2", "--studies", "1", **faults)
@@ -249,7 +252,7 @@ def test_a_server_that_is_away_is_waited_out_by_a_worker_and_its_leaders(tmp_pat
     with PostgresServer() as server:
         address = server.new_database()
         store = open_store(address)
-        one = trialist.create_study("one", SPACE, metric="loss", mode="min", store=store)
+        one = trialist.create_study("one", SPACE, metric="loss", mode="min", searcher="random", store=store)
         one.submit("objectives:saves", 1, executor="inline")
         worker = work("--store", address, "--until-idle")
         wait_for(lambda: bool(store.checkpoints(one.id)), lambda: worker.said)

@@ -37,7 +37,7 @@ def objective(trial):
 
 def fill(store):
     """A study with everything in it: lost attempts, superseded reports, a failure, commands of each fate, a live trial."""
-    study = trialist.create_study("rich", SPACE, metric="loss", mode="min", seed=3, store=store)
+    study = trialist.create_study("rich", SPACE, metric="loss", mode="min", searcher="random", seed=3, store=store)
     study.enqueue({"lr": 0.01, "kind": "a"})
     with pytest.raises(KeyboardInterrupt):
         study.run(objective, num_trials=6)
@@ -246,7 +246,9 @@ def test_damage_in_the_line_of_workers_and_in_their_table_is_found(clean, tmp_pa
     ours = tmp_path / "ours.db"
     shutil.copy(clean, ours)
     with closing(open_store(ours)) as store:
-        trialist.create_study("queued", {"x": [1, 2]}, metric="y", mode="max", store=store).submit(["true"], 2)
+        trialist.create_study("queued", {"x": [1, 2]}, metric="y", mode="max", searcher="random", store=store).submit(
+            ["true"], 2
+        )
         store.beat_worker(Worker(id="a" * 32, name="w", holder=holder(), seen_at=5.0, started_at=4.0))
     assert fsck(store=f"sqlite:///{ours}").ok
     statement, told = LINE[case]
@@ -339,7 +341,7 @@ def test_a_study_that_is_led_meanwhile_is_seen_at_one_instant(tmp_path):
 def test_a_trial_that_reports_a_step_again_later_is_clean(tmp_path):
     """The union of both is stored; the quick sums cannot follow it, so the reports are looked at one by one."""
     for store in (open_store(tmp_path / "a.db"), MemoryStore()):
-        study = trialist.create_study("again", SPACE, metric="loss", mode="min", store=store)
+        study = trialist.create_study("again", SPACE, metric="loss", mode="min", searcher="random", store=store)
 
         def again(trial):
             for step in (1, 2, 1, 2, 2):
