@@ -20,6 +20,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "random": "trialist.search.random:RandomSearcher",
         "grid": "trialist.search.grid:GridSearcher",
         "sobol": "trialist.search.sobol:SobolSearcher",
+        "tpe": "trialist.search.tpe:TpeSearcher",
+        "cmaes": "trialist.search.cmaes:CmaEsSearcher",
+        "optuna": "trialist.search.optuna:OptunaSearcher",
         "gp": "trialist.search.gp:GpSearcher",
     },
     "scheduler": {
@@ -51,7 +54,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 """Kind to name to ``module:attribute``."""
 
-EXTRAS: dict[str, str] = {"sklearn": "sklearn", "psycopg": "postgres"}
+EXTRAS: dict[str, str] = {"cmaes": "cmaes", "optuna": "optuna", "sklearn": "sklearn", "psycopg": "postgres"}
 """Top-level module that may be missing to the extra that brings it."""
 
 

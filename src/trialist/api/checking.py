@@ -153,6 +153,8 @@ class _Fsck:
         self._replayed += replayed.drawn
         if replayed.problem:
             yield Finding(Severity.WRONG, row.name, replayed.problem)
+        if replayed.unpromised:
+            yield Finding(Severity.WARNING, row.name, f"{replayed.unpromised} All else was checked.")
 
     def _around(self, row: Study) -> Iterator[Finding]:
         """What is no contradiction: a study whose leader died, and files."""

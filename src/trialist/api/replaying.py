@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from trialist.api.assembling import make_searcher
 from trialist.core.events import Event, TrialSuggested
-from trialist.core.ports import Searcher, Store
+from trialist.core.ports import Searcher, Store, replays
 from trialist.core.records import Study, Suggestion, trial_seed
 from trialist.core.wire import to_json
 from trialist.engine.recover import fold_events
@@ -31,6 +31,8 @@ class Replayed(NamedTuple):
     """How many suggestions were drawn again."""
     problem: str
     """The first that differs, as a sentence; empty: none does."""
+    unpromised: str = ""
+    """Why none was drawn, as a sentence, where the searcher does not promise that they come out the same."""
 
 
 def replay_suggestions(store: Store, study: Study) -> Replayed:
@@ -44,6 +46,8 @@ def replay_suggestions(store: Store, study: Study) -> Replayed:
         UnknownName, MissingExtra: The study's searcher is not here.
     """
     searcher = make_searcher(study.spec, SearchSpace.from_json(study.spec.space))
+    if not replays(searcher):
+        return Replayed(0, "", f"searcher '{searcher.name}' does not promise that its suggestions can be drawn again.")
     ahead = _Ahead(store, study, searcher.name)
     drawn = 0
     for searcher_at in _states(store, study, searcher):

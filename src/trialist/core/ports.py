@@ -62,6 +62,12 @@ class Searcher(Protocol):
         >>> searcher.update(Event(seq=2, at=0.0, body=TrialSuggested(trial=0, params=first.params, ...)), trial)
         >>> searcher.suggest(1) != first
         True
+
+    One around a library with a random state of its own may be unable to keep that. It says so with an attribute ``replays``
+    that is False (``replays(searcher)`` asks; a searcher without the attribute keeps it), and then promises only that
+    ``suggest(n)`` gives the same again until trial ``n`` is there, and that all that was committed is known to it after its
+    events were replayed. Then neither is a stored suggestion drawn again, nor does a killed study end like an uninterrupted
+    one.
     """
 
     name: str
@@ -83,6 +89,11 @@ class Searcher(Protocol):
         ``TrialSuggested`` comes for every trial, whoever suggested it (``trial.source``).
         """
         ...
+
+
+def replays(searcher: Searcher) -> bool:
+    """Whether a searcher keeps the guarantee of its port: replayed events give every suggestion again, bit for bit."""
+    return bool(getattr(searcher, "replays", True))
 
 
 class Scheduler(Protocol):

@@ -65,7 +65,7 @@ def _front_of_sorted(values: Floats) -> NDArray[np.bool_]:
         if not len(some):
             continue
         after = values[start:]
-        worse = (values[some][:, None, :] <= after[None, :, :]).all(axis=2)
+        worse = np.asarray((values[some][:, None, :] <= after[None, :, :]).all(axis=2))
         worse[np.arange(len(some)), some - start] = False
         keep[start:] &= ~worse.any(axis=0)
     return keep
