@@ -8,6 +8,7 @@ that imports others of ours by name.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -50,11 +51,22 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "model_type": {
         "sklearn": "trialist.train.sklearn:SklearnModel",
+        "mlp": "trialist.train.mlp:MlpModel",
     },
 }
 """Kind to name to ``module:attribute``."""
 
-EXTRAS: dict[str, str] = {"cmaes": "cmaes", "optuna": "optuna", "sklearn": "sklearn", "psycopg": "postgres"}
+EXTRAS: dict[str, str] = {
+    "cmaes": "cmaes",
+    "optuna": "optuna",
+    "sklearn": "sklearn",
+    "psycopg": "postgres",
+    "torch": "torch",
+    "transformers": "text",
+    "tokenizers": "text",
+    "stable_baselines3": "rl",
+    "gymnasium": "rl",
+}
 """Top-level module that may be missing to the extra that brings it."""
 
 
@@ -103,3 +115,18 @@ def optional(module: str, what: str) -> ModuleType:
         if missing not in EXTRAS:
             raise
         raise MissingExtra(what, EXTRAS[missing], missing) from error
+
+
+def require(module: str, what: str) -> None:
+    """Whether a module of an optional library is there, without importing it.
+
+    Raises:
+        MissingExtra: It is not; the pip line is named.
+    """
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        missing = module.partition(".")[0]
+        raise MissingExtra(what, EXTRAS[missing], missing)

@@ -33,6 +33,9 @@ NAMES = frozenset({"dataset", "path", "target", "test_size", "seed", "standardiz
 MAX_CATEGORIES = 50
 """A text column with more different values than this is no category."""
 
+MAX_KINDS = 20
+"""Whole numbers of more kinds than this are an amount, where nobody says what the target is."""
+
 _SHOWN = 4
 
 
@@ -56,12 +59,13 @@ class Split(NamedTuple):
     val: np.ndarray
 
 
-def load(data: Mapping[str, Any], *, classify: bool) -> Table:
+def load(data: Mapping[str, Any], *, classify: bool | None) -> Table:
     """The table that a data section describes.
 
     Args:
         data: The section.
-        classify: Whether the target is a class; else it must be a number.
+        classify: Whether the target is a class; else it must be a number. ``None``: texts, true and false, and whole
+            numbers of few kinds are classes.
 
     Raises:
         ConfigError: Anything that is wrong with the section or with the data.
@@ -79,7 +83,7 @@ def load(data: Mapping[str, Any], *, classify: bool) -> Table:
     where = "data.dataset" if name else "data.target"
     if len(x) < 4:
         raise ConfigError(f"only {len(x)} rows are left to train and validate on; at least 4 are needed", path="data")
-    if not classify:
+    if not (_looks_like_classes(y) if classify is None else classify):
         return Table(x=x, y=_numbers(y, where), features=features)
     values, indices = _classes(y, where)
     return Table(x=x, y=indices, features=features, classes=values)
@@ -209,6 +213,12 @@ def _encoded(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
             )
         texts.append(column)
     return pd.get_dummies(frame, columns=texts, dtype=float)
+
+
+def _looks_like_classes(y: np.ndarray) -> bool:
+    if y.dtype.kind not in "fiu":
+        return True
+    return bool(np.array_equal(y, np.round(y)) and len(np.unique(y)) <= min(MAX_KINDS, len(y) // 2))
 
 
 def _numbers(y: np.ndarray, where: str) -> np.ndarray:

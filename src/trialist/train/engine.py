@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from trialist import registry
 from trialist.core.errors import ConfigError, UnknownName, nearest
 from trialist.core.records import Metric, Mode
+from trialist.train.model_type import ALIASES as ALIASES
 from trialist.train.model_type import Checkpoints, Config, Declaration, Job, ModelType, Reporter
 
 Trainer = Callable[[Config, Config, Config, Reporter, Checkpoints | None], Mapping[str, float]]
@@ -20,8 +21,13 @@ Trainer = Callable[[Config, Config, Config, Reporter, Checkpoints | None], Mappi
 
 T = TypeVar("T", bound=type[ModelType] | Trainer)
 
-ALIASES = {"learning_rate": "lr", "num_epochs": "epochs"}
-"""Names in ``training`` that mean another one, the same for every type."""
+LIBRARIES = {
+    "sklearn": ("sklearn",),
+    "mlp": ("torch",),
+    "text_classifier": ("transformers", "torch"),
+    "ppo": ("stable_baselines3", "gymnasium", "torch"),
+}
+"""What a built-in type cannot train without."""
 
 WAYS_OUT = (
     "to run a script of your own give command: in the config, or a command after --; to make the directories and configs "
@@ -101,6 +107,7 @@ class TrainingEngine:
         Raises:
             ConfigError: A section is missing or is no mapping; no type is named and none can be told; no data.
             UnknownName: Nobody registered that type.
+            MissingExtra: Its library is not installed.
         """
         for section in ("model", "data", "training"):
             value = config.get(section)
@@ -118,6 +125,8 @@ class TrainingEngine:
         names = _type_names(config["model"], file)
         for name in names:
             cls._known(name)
+            for library in () if name in cls._added else LIBRARIES.get(name, ()):
+                registry.require(library, f"model type '{name}'")
         return ", ".join(names)
 
     def train(

@@ -16,6 +16,10 @@ Config = Mapping[str, Any]
 """A section of a config: JSON."""
 
 
+ALIASES = {"learning_rate": "lr", "num_epochs": "epochs"}
+"""Names in the training section that mean another one, the same for every type."""
+
+
 class Reporter(Protocol):
     """Where metrics go while a model trains. May raise ``Stopped`` or ``Paused``: let them pass."""
 
@@ -63,6 +67,8 @@ class Declaration:
         for section, names in (("model", self.model), ("training", self.training), ("data", self.data)):
             if names is not None and name in names:
                 return section
+        if self.training is not None and ALIASES.get(name) in self.training:
+            return "training"
         return "model" if self.model is None else None
 
 
