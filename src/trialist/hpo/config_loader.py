@@ -32,7 +32,7 @@ class ConfigLoader:
         """A config as plain data, with what it extends and the environment's variables in it.
 
         A mapping is merged with the one that it stands on; anything else replaces it. A value that is a variable alone is
-        read as YAML, so that ``${TRIALS}`` may be a number; ``$${…}`` stands for ``${…}`` itself.
+        read as YAML, so that ``${TRIALS}`` may be a number or a list; ``$${…}`` stands for ``${…}`` itself.
 
         Args:
             path: A file, or the name of a preset (``"hpo"``).
@@ -114,6 +114,7 @@ def _filled(value: Any, document: Document, path: tuple[str, ...]) -> Any:
     if whole is None or whole["name"] is None:
         return text
     try:
-        return parse_value(text)
+        found = parse_value(text)
     except ConfigError:
         return text  # a variable may hold any text; what is no YAML is that text
+    return text if isinstance(found, Mapping) else found  # "at 12: 30" is no mapping to anybody

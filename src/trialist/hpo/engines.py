@@ -16,6 +16,7 @@ from trialist.api.assembling import objective_executor
 from trialist.api.leading import Turn
 from trialist.api.naming import artifacts_dir, trial_dir
 from trialist.api.study import Study
+from trialist.core.errors import UnknownName
 from trialist.core.events import RunConfigured
 from trialist.core.ports import Sink
 from trialist.core.records import Budget, Trial
@@ -58,7 +59,9 @@ def choose_engine(asked: str, ray_config: Mapping[str, Any] | None) -> str:
     """
     if asked == "auto":
         return RAY if _has_cluster(ray_config or {}) else LOCAL
-    registry.load("hpo_engine", asked)
+    known = registry.names("hpo_engine")
+    if asked not in known:
+        raise UnknownName("engine", asked, [*known, "auto"])
     if asked.startswith(RAY):
         registry.optional("ray", f"engine='{asked}'")
     return asked

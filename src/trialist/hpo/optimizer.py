@@ -22,7 +22,8 @@ from trialist.config import parse_path, set_path
 from trialist.core.errors import ConfigError, StudyExists, StudyMismatch
 from trialist.core.ports import Store
 from trialist.core.records import Budget, Params, Spec, Trial
-from trialist.hpo.engines import HPOEngine, Request, choose_engine, objective_of
+from trialist.engine.placement import Placement, machine_resources, visible_devices
+from trialist.hpo.engines import LOCAL, HPOEngine, Request, choose_engine, objective_of
 from trialist.hpo.narration import Narrator
 from trialist.hpo.planning import Plan, make_plan
 from trialist.hpo.record import DOOR, HPORecord
@@ -169,6 +170,7 @@ class HPOptimizer:
             )
         if resume and study_name is None:
             raise ConfigError("say which study to go on with: resume=True needs study_name=…", path="study_name")
+        _check_counts(num_trials=num_trials, max_concurrent_trials=max_concurrent_trials, retries=retries)
         plan = make_plan(
             self.training_engine,
             self.define_search_space(param_space, constraints=constraints),
@@ -179,6 +181,8 @@ class HPOptimizer:
             timeout_s=timeout_s,
             runs_on=choose_engine(engine, self.ray_config),
         )
+        if plan.record.engine == LOCAL:  # a cluster may have more than this machine
+            Placement(resources_per_trial or {}, machine_resources(), visible_devices())
         budget = Budget(
             num_trials=NUM_TRIALS if num_trials is None and time_budget_s is None else num_trials,
             time_budget_s=time_budget_s,
@@ -299,6 +303,13 @@ class HPOptimizer:
         if found is None:
             raise ConfigError("there are no results yet: call optimize first, or give results=load_results(…)")
         return found
+
+
+def _check_counts(**counts: object) -> None:
+    for name, value in counts.items():
+        least = 0 if name == "retries" else 1
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise ConfigError(f"must be a whole number of at least {least}, not {value!r}", path=name)
 
 
 def _heeded_default(searcher: Any, plan: Plan) -> dict[str, Any] | None:
