@@ -26,7 +26,7 @@ from trialist.engine.placement import Placement
 from trialist.space import SearchSpace
 from trialist.store.locate import open_store
 
-DEFAULT_SEARCHER = "random"
+DEFAULT_SEARCHER = "auto"
 
 
 def create_study(
@@ -60,7 +60,7 @@ def create_study(
         metric: What is optimised; a list is multi-objective. ``None``: nothing is.
         mode: ``min`` or ``max``, or a list of these.
         metric_required: Whether a trial that ends without telling its metric has failed.
-        searcher: By name, or ``{"name": "sobol", …options}``; ``None``: random.
+        searcher: By name, or ``{"name": "sobol", …options}``; ``None``: auto.
         scheduler: By name, or ``{"name": "asha", "eta": 3}``; ``None``: every trial runs to its end.
         seed: Equal seeds give equal suggestions.
         store: ``None``: SQLite in the user's data directory; a URL such as ``sqlite:///trials.db``; ``"memory"``.
