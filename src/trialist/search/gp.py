@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import ndtri
+from scipy.stats import rankdata
 from numpy.typing import NDArray
 
 from trialist.core.events import Body, Event, Reported
@@ -44,6 +46,7 @@ class Settings:
     """Best, newest and random trials."""
     anchors: int = 6
     incumbent: str = "observed"
+    nugget: bool = False
 
 
 class Data(NamedTuple):
@@ -153,6 +156,8 @@ class GpSearcher:
 
         def score(points: Floats) -> Floats:
             mean, sd = posterior.predict(self._features.of(points))
+            if settings.nugget:
+                sd = np.sqrt(sd * sd + np.exp(posterior.theta[-1]))
             return log_ei(mean, sd, best)
 
         if self._listed:
@@ -205,7 +210,7 @@ class Chain:
     def _fit(self, ended: int) -> Floats:
         searcher, prior = self._searcher, self._searcher.settings.prior
         data = searcher.data(ended)
-        if len(data.rows) < MIN_SCORED:
+        if len(data.rows) < MIN_SCORED or not data.values.any():
             return self._centre()
         starts = [self._centre() if self._theta is None else self._theta]
         if self._theta is not None and ended % 10 < 2 and ended < 100:
@@ -237,6 +242,11 @@ def standardised(losses: Floats, warp: str = "standard") -> Floats:
             return np.zeros(len(values))
         values = values / 2 - low / 2
         values /= float(values.max())  # from 0 to 1: no power overflows from here on
+        if warp == "rank":
+            values = ndtri((rankdata(values) - 0.5) / len(values))
+        if warp == "log":
+            middle = float(np.median(values))
+            values = np.log(values / (middle if middle > 0.0 else float(values.mean())) + 0.1)
         if warp == "half":
             middle = float(np.median(values))
             values = values / (middle if middle > 0.0 else float(values.mean()))
