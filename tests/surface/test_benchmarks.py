@@ -16,10 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 NEEDS = {
-    "fidelity": ["onnxruntime", "optuna", "sklearn"],
-    "forecast": ["onnxruntime", "sklearn"],
     "kill": ["optuna"],
-    "latency": ["optuna"],
     "overhead": ["optuna"],
     "pool": ["ray"],
     "quality": ["hyperopt", "onnxruntime", "optuna", "sklearn"],

@@ -27,7 +27,19 @@ from trialist.core.events import (
     TrialSuggested,
 )
 from trialist.core.ports import Commit, Store, TrialOrder
-from trialist.core.records import Budget, Command, CommandKind, Holder, Lease, Metric, Mode, WarmStartFrom, WorkOrder
+from trialist.core.records import (
+    Bound,
+    Budget,
+    Command,
+    CommandKind,
+    Holder,
+    Lease,
+    Metric,
+    Mode,
+    OutcomeConstraint,
+    WarmStartFrom,
+    WorkOrder,
+)
 from trialist.core.states import STUDY_TRANSITIONS, StudyStatus, TrialStatus
 from trialist.core.wire import event_to_json, to_json
 from trialist.store.memory import MemoryStore
@@ -45,6 +57,9 @@ ELSEWHERE = Holder(host="elsewhere", machine="another boot", pid=4711, pid_start
 _NAMES = ("one", "Two", "zwei %_")
 _NUMBERS = st.floats() | st.sampled_from([0.0, -0.0, 1.0, 2.0])
 _METRICS = st.dictionaries(st.sampled_from(["loss", "acc", "\N{SNOWMAN}"]), _NUMBERS, max_size=3)
+_CONSTRAINTS = st.builds(
+    OutcomeConstraint, metric=st.sampled_from(["loss", "acc"]), bound=st.sampled_from(Bound), limit=st.just(1.0)
+)
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
@@ -106,13 +121,23 @@ class _StoreMachine(RuleBasedStateMachine):
     def any_study(self) -> bool:
         return bool(self.model.list_studies().studies)
 
-    @rule(name=st.sampled_from(_NAMES), mode=st.sampled_from(Mode), metrics=st.integers(0, 2))
-    def create(self, name: str, mode: Mode, metrics: int) -> None:
+    @rule(
+        name=st.sampled_from(_NAMES),
+        mode=st.sampled_from(Mode),
+        metrics=st.integers(0, 2),
+        constraints=st.lists(_CONSTRAINTS, max_size=1),
+    )
+    def create(self, name: str, mode: Mode, metrics: int, constraints: list[OutcomeConstraint]) -> None:
         names = ("loss", "acc")[:metrics]
         # An id is never used twice, as in life: a study of a deleted one's name is another study.
         self.made += 1
         made = uuid.uuid5(uuid.NAMESPACE_URL, f"{name}/{self.made}").hex
-        spec = study_spec(name, id=made, metrics=tuple(Metric(name=metric, mode=mode) for metric in names))
+        spec = study_spec(
+            name,
+            id=made,
+            metrics=tuple(Metric(name=metric, mode=mode) for metric in names),
+            outcome_constraints=tuple(constraints),
+        )
         self.both(lambda store: store.create_study(spec))
 
     @precondition(any_study)

@@ -17,7 +17,9 @@ from trialist.core.events import (
 )
 from trialist.core.ports import Store, TrialOrder
 from trialist.core.records import (
+    Bound,
     Mode,
+    OutcomeConstraint,
 )
 from trialist.core.states import TrialStatus
 from trialist.testing.event_script import study_spec
@@ -58,6 +60,19 @@ class ReadingContract(StoreSuite):
         assert numbers(store, told.id, limit, status=[TrialStatus.STOPPED, TrialStatus.PAUSED]) == [0, 3, 6, 9]
         both = [TrialStatus.STOPPED, TrialStatus.RUNNING, TrialStatus.RUNNING]
         assert numbers(store, told.id, limit, _BY_VALUE_DOWN, both) == down + last
+
+    @pytest.mark.parametrize("mode", list(Mode))
+    def test_infeasible_trials_come_last_by_value(self, store: Store, mode: Mode) -> None:
+        small = OutcomeConstraint(metric="size", bound=Bound.AT_MOST, limit=2.0)
+        told = tell(store, spec=study_spec(mode=mode, outcome_constraints=(small,)))
+        for loss, size in ((3.0, 2.0), (1.0, 2.5), (2.0, 1.0), (0.0, None), (4.0, math.nan)):
+            told.script.run(**({"loss": loss} if size is None else {"loss": loss, "size": size}))
+        told.commit()
+        assert numbers(store, told.id, 2, _BY_VALUE) == [2, 0, 1, 3, 4]
+        assert numbers(store, told.id, 2, _BY_VALUE_DOWN) == [0, 2, 1, 3, 4]
+        study = store.find_study(told.id)
+        assert study is not None
+        assert study.best_number == (2 if mode is Mode.MIN else 0)
 
     def test_pages_stay_put_while_trials_come(self, store: Store) -> None:
         told = tell(store)

@@ -25,9 +25,13 @@ from trialist.core.events import (
 )
 from trialist.core.ports import Commit, Store
 from trialist.core.records import (
+    Bound,
     Budget,
     CommandKind,
     CommandStatus,
+    EarlierStudy,
+    EarlierTrial,
+    OutcomeConstraint,
 )
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.store.holders import holder
@@ -54,6 +58,9 @@ class StoreContract(LeadingContract, ClaimingContract, ReadingContract):
             resources={"gpu": 0.5},
             budget=Budget(num_trials=5, time_budget_s=1.5),
             seed=2**40,
+            outcome_constraints=(OutcomeConstraint(metric="memory_gb", bound=Bound.AT_MOST, limit=8.5),),
+            warm_start=(EarlierStudy(name="old", trials=(EarlierTrial(params={"x": 0.5}, metrics={"loss": 1.0}),)),),
+            default={"x": 0.25},
         )
         made = store.create_study(spec)
         assert made.seq == 1
