@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from trialist import registry
+from trialist.api.given import OBJECT, AbsentScheduler, AbsentSearcher
 from trialist.api.naming import importable
 from trialist.api.shipping import shipped
 from trialist.core.errors import ConfigError, ObjectiveError, UserError, nearest
@@ -18,6 +19,8 @@ from trialist.space import SearchSpace
 
 def make_searcher(spec: StudySpec, space: SearchSpace) -> Searcher:
     """The study's searcher, new."""
+    if spec.searcher.name == OBJECT:
+        return AbsentSearcher(spec.searcher)
     cls = registry.load("searcher", spec.searcher.name)
     searcher: Searcher = _construct("searcher", spec.searcher, cls, space, metrics=spec.metrics, seed=spec.seed)
     return searcher
@@ -45,6 +48,8 @@ def check_heeded(spec: StudySpec, searcher: Searcher, *, warm_start: bool) -> No
 def make_scheduler(spec: StudySpec) -> Scheduler:
     """The study's scheduler, new; without one, every trial runs to its end."""
     chosen = spec.scheduler or Spec(name="fifo")
+    if chosen.name == OBJECT:
+        return AbsentScheduler(chosen)
     cls = registry.load("scheduler", chosen.name)
     scheduler: Scheduler = _construct("scheduler", chosen, cls, metrics=spec.metrics)
     return scheduler
@@ -84,7 +89,8 @@ def as_spec(kind: str, given: object, default: str | None) -> Spec | None:
         raise ConfigError(
             f"give the {kind} by name, or as {{'name': …, option: value}}, not as {type(given).__name__}", path=kind
         )
-    registry.load(kind, spec.name)
+    if spec.name != OBJECT or not isinstance(given, Spec):
+        registry.load(kind, spec.name)
     return spec
 
 

@@ -16,7 +16,7 @@ from trialist.api.steering import leading_here
 from trialist.core import faults
 from trialist.core.errors import ConfigError, NotFound, StoreError, StudyLed
 from trialist.core.events import RunConfigured
-from trialist.core.ports import Clock, Executor, Replier, Sink, Store
+from trialist.core.ports import Clock, Executor, Replier, Scheduler, Searcher, Sink, Store
 from trialist.core.records import Budget, Lease, Study, Trial
 from trialist.engine.assembly import Assembly, RunEnd
 from trialist.engine.control import check_budget
@@ -58,6 +58,9 @@ class LeadRequest(NamedTuple):
     lease_s: float | None = None
     turn: Turn | None = None
     """``None``: a person's own process leads; a study that was handed to workers is theirs no longer."""
+    searcher: Searcher | None = None
+    """One that a person gave as an object, new; ``None``: as the study's spec says."""
+    scheduler: Scheduler | None = None
 
 
 def lease_seconds(given: float | None = None) -> float:
@@ -151,11 +154,11 @@ def _engine(store: Store, lease: Lease, space: SearchSpace, request: LeadRequest
     needs = spec.resources if request.configured is None else request.configured.resources
     turn = request.turn
     places = (machine_resources(), visible_devices()) if turn is None else (turn.capacity, turn.devices)
-    searcher = make_searcher(spec, space)
+    searcher = request.searcher or make_searcher(spec, space)
     assembly = Assembly(
         store=store,
         searcher=searcher,
-        scheduler=make_scheduler(spec),
+        scheduler=request.scheduler or make_scheduler(spec),
         executor=request.executor,
         placement=Placement(needs, *places),
         clock=clock,

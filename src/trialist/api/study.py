@@ -23,7 +23,7 @@ from trialist.api.steering import Steering, SystemClock
 from trialist.api.trials import AskedTrial, TrialHandle, answered
 from trialist.core.errors import ConfigError, NotFound, StudyMismatch
 from trialist.core.events import Body, Event, RunConfigured
-from trialist.core.ports import Executor, Replier, Sink, Store, TrialOrder
+from trialist.core.ports import Executor, Replier, Scheduler, Searcher, Sink, Store, TrialOrder
 from trialist.core.records import Broken, Budget, CommandKind, Params, StudySpec, Trial
 from trialist.core.records import Study as StudyRow
 from trialist.core.states import StudyStatus, TrialStatus
@@ -343,6 +343,8 @@ class Study:
         say: Callable[[str], None] | None = None,
         lease_s: float | None = None,
         turn: Turn | None = None,
+        searcher: Searcher | None = None,
+        scheduler: Scheduler | None = None,
     ) -> RunEnd:
         """Lead the study in this process until it ends or is interrupted: what front doors call.
 
@@ -359,6 +361,8 @@ class Study:
             lease_s: How many seconds this process may be silent before another one may take over; ``None``: what
                 ``TRIALIST_LEASE_S`` says, else 30.
             turn: A worker's, which holds the lease already.
+            searcher: One that a person gave as an object (``api.given``), new; ``None``: as the study's spec says.
+            scheduler: As ``searcher``.
 
         Raises:
             StudyLed, LeaseLost, StoreError
@@ -367,7 +371,21 @@ class Study:
             self.store,
             self.row,
             self.space,
-            LeadRequest(executor, run_dir, sinks, budget, configured, timeout_s, on_end, replier, say, lease_s, turn),
+            LeadRequest(
+                executor,
+                run_dir,
+                sinks,
+                budget,
+                configured,
+                timeout_s,
+                on_end,
+                replier,
+                say,
+                lease_s,
+                turn,
+                searcher,
+                scheduler,
+            ),
             self._clock,
         )
 

@@ -18,7 +18,7 @@ from trialist.api.naming import artifacts_dir, trial_dir
 from trialist.api.study import Study
 from trialist.core.errors import UnknownName
 from trialist.core.events import RunConfigured
-from trialist.core.ports import Sink
+from trialist.core.ports import Scheduler, Searcher, Sink
 from trialist.core.records import Budget, Trial
 from trialist.engine.assembly import RunEnd
 from trialist.hpo.record import DOOR, HPORecord
@@ -44,6 +44,9 @@ class Request(NamedTuple):
     say: Callable[[str], None] | None = None
     turn: Turn | None = None
     """A worker's."""
+    searcher: Searcher | None = None
+    """One that was given as an object."""
+    scheduler: Scheduler | None = None
 
 
 HPOEngine = Callable[[Study, HPORecord, Request], RunEnd]
@@ -106,6 +109,8 @@ def _lead(study: Study, record: HPORecord, request: Request, executor: Mapping[s
         on_end=request.on_end,
         say=request.say,
         turn=request.turn,
+        searcher=request.searcher,
+        scheduler=request.scheduler,
     )
 
 

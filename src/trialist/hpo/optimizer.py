@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trialist import registry
+from trialist.api.assembling import as_metrics
 from trialist.api.following import progress_bar, shows_progress
 from trialist.api.opening import create_study
 from trialist.api.study import Study
@@ -23,6 +24,7 @@ from trialist.core.errors import ConfigError, StudyExists, StudyMismatch
 from trialist.core.ports import Store
 from trialist.core.records import Budget, Params, Spec, Trial
 from trialist.engine.placement import Placement, machine_resources, visible_devices
+from trialist.hpo.choosing import choose_scheduler, choose_searcher
 from trialist.hpo.engines import LOCAL, HPOEngine, Request, choose_engine, objective_of
 from trialist.hpo.narration import Narrator
 from trialist.hpo.planning import Plan, make_plan
@@ -135,8 +137,9 @@ class HPOptimizer:
             num_trials: Total of the study; ``None``: 20, or with a time budget as many as there is time for.
             metric: What to optimise; a list is multi-objective. ``None``: the model type's primary metric.
             mode: ``min`` or ``max``; ``None``: the model type's, else as the metric's name tells.
-            search_algorithm: A searcher by name or as ``{"name": …, option: value}``.
-            scheduler: Ends or pauses trials early, by what they report: by name or as ``{"name": "asha", "eta": 3}``.
+            search_algorithm: A searcher by name or as ``{"name": …, option: value}``; a searcher object; a sampler of Optuna.
+            scheduler: Ends or pauses trials early, by what they report: by name, as ``{"name": "asha", "eta": 3}``, or an
+                object.
             param_mapping: Where parameters are written: ``{"lr": "hyperparameters.learning_rate"}``, a path inside
                 ``model_config``, or with the prefix ``data.`` or ``training.``. Without it the model type says who reads a name.
             resources_per_trial: ``{"cpu": 2, "gpu": 0.5, "memory_gb": 4}``; a trial that uses more memory is ended.
@@ -190,13 +193,15 @@ class HPOptimizer:
             retries=retries,
             jobs=max_concurrent_trials,
         )
+        searching = choose_searcher(search_algorithm, plan.space, as_metrics(*plan.goals), seed)
+        deciding = choose_scheduler(scheduler)
         study = self._study(
             plan,
             study_name,
-            metric=plan.goals.metrics[0] if len(plan.goals.metrics) == 1 else plan.goals.metrics,
-            mode=plan.goals.modes[0] if len(plan.goals.modes) == 1 else plan.goals.modes,
-            searcher=search_algorithm,
-            scheduler=scheduler,
+            metric=plan.goals.metrics,
+            mode=plan.goals.modes,
+            searcher=searching.spec,
+            scheduler=deciding.spec,
             seed=seed,
             store=store,
             resume=resume,
@@ -208,7 +213,15 @@ class HPOptimizer:
         )
         self.results = HPOResults(study)
         _enqueue(study, initial_points)
-        return self._lead(study, plan, budget, resources_per_trial or {}, callbacks, progress)
+        request = Request(
+            training=plan.training,
+            budget=budget,
+            resources=resources_per_trial or {},
+            ray=self.ray_config,
+            searcher=searching.object,
+            scheduler=deciding.object,
+        )
+        return self._lead(study, plan, request, callbacks, progress)
 
     def _study(self, plan: Plan, name: str | None, **given: Any) -> Study:
         """The study, made or found again."""
@@ -240,12 +253,11 @@ class HPOptimizer:
         self,
         study: Study,
         plan: Plan,
-        budget: Budget,
-        resources: Mapping[str, float],
+        request: Request,
         callbacks: Sequence[Callable[[Study, TrialHandle], None]],
         progress: bool | None,
     ) -> HPOResults:
-        results = HPOResults(study)
+        budget = request.budget or study.row.spec.budget
         narrator = Narrator(_log, study, budget)
         bar = progress_bar(study.row, budget, plan.space) if shows_progress(progress) else None
 
@@ -256,14 +268,8 @@ class HPOptimizer:
 
         lead: HPOEngine = registry.load("hpo_engine", plan.record.engine)
         narrator.started(plan.record.engine)
-        request = Request(
-            training=plan.training,
-            budget=budget,
-            resources=resources,
-            ray=self.ray_config,
-            sinks=[] if bar is None else [bar],
-            on_end=on_end,
-            say=_log.warning if bar is None else bar.say,
+        request = request._replace(
+            sinks=[] if bar is None else [bar], on_end=on_end, say=_log.warning if bar is None else bar.say
         )
         end = lead(study, plan.record, request)
         narrator.ended(end.interrupted)
@@ -272,7 +278,7 @@ class HPOptimizer:
                 f"study '{study.name}' is {end.study.status} after {end.study.num_trials} trials: optimize(..., "
                 f"study_name='{study.name}', resume=True) goes on"
             )
-        return results
+        return HPOResults(study)
 
     def get_best_model_config(
         self, model_config: Mapping[str, Any], results: HPOResults | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trialist import registry
+from trialist.api.given import OBJECT
 from trialist.api.leading import Turn
 from trialist.api.study import Study
 from trialist.core.errors import ObjectiveError
@@ -25,6 +26,13 @@ def lead_queued(study: Study, turn: Turn) -> None:
             f"study '{study.name}' trains with {record.own_engine}, which only the process that made it has: run it there, "
             "with optimize(..., resume=True)"
         )
+    spec = study.row.spec
+    for what, chosen in (("searcher", spec.searcher), ("scheduler", spec.scheduler)):
+        if chosen is not None and chosen.name == OBJECT:
+            raise ObjectiveError(
+                f"study '{study.name}' has a {what} that was given as an object ({chosen.options.get('class')}), which only "
+                "the process that made it has: run it there, with optimize(..., resume=True)"
+            )
     import_types(record.modules)
     lead: HPOEngine = registry.load("hpo_engine", record.engine)
     lead(study, record, Request(training=Training(record), turn=turn))
