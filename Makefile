@@ -6,7 +6,7 @@ JOBS   ?= 2
 DEV    := .venv/bin/python
 DEMO   := .venv-demo/bin/python
 PIP     = -m pip install --quiet --disable-pip-version-check
-BENCHMARKS ?= overhead startup commands warm pool history writers kill million quality
+BENCHMARKS ?= overhead startup commands warm pool history writers kill million quality latency fidelity forecast
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -39,7 +39,7 @@ test-extras: .venv/.installed-extras ## The tests that need optional libraries
 	else echo 'test-extras: no test needs an optional library yet'; fi
 
 # One that fails does not keep the others from running; the page is written from what there is.
-bench: .venv/.installed-extras ## Benchmarks against peers, side by side (about 20 minutes); writes docs/benchmarks.md
+bench: .venv/.installed-extras ## Benchmarks against peers, side by side (about an hour and a half; goes on where it was stopped); writes docs/benchmarks.md
 	@failed=; for name in $(BENCHMARKS); do echo "== $$name"; $(DEV) benchmarks/$$name.py || failed="$$failed $$name"; done; \
 	$(DEV) benchmarks/page.py; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 

@@ -13,7 +13,21 @@ from pathlib import Path
 from measuring import RESULTS, Ratio, Result, figure, from_json, spread
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-ORDER = ("overhead", "startup", "commands", "warm", "pool", "history", "million", "writers", "kill", "quality")
+ORDER = (
+    "overhead",
+    "startup",
+    "commands",
+    "warm",
+    "pool",
+    "history",
+    "million",
+    "writers",
+    "kill",
+    "quality",
+    "latency",
+    "fidelity",
+    "forecast",
+)
 TITLES = {
     "overhead": "What a trial costs beside itself",
     "startup": "How long until Trialist is there",
@@ -25,6 +39,9 @@ TITLES = {
     "writers": "Sixteen writers on one store",
     "kill": "What kills cost",
     "quality": "What searchers find",
+    "latency": "How long a suggestion takes",
+    "fidelity": "What four workers find on learning curves",
+    "forecast": "Would-be winners that are stopped",
 }
 HEAD = """# Benchmarks
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,13 +39,12 @@ class Line(NamedTuple):
 class Kept:
     """The finished courses of one searcher, or of whatever is named and hashed like one."""
 
-    def __init__(self, name: str, fingerprint: str) -> None:
+    def __init__(self, name: str, fingerprint: str, room: str = "courses") -> None:
         words = "".join(letter if letter.isalnum() or letter in "-_=." else "+" for letter in name)
-        self.path = cache_room() / "courses" / f"{words[:120]}@{fingerprint}.jsonl"
+        self.path = cache_room() / room / f"{words[:120]}@{fingerprint}.jsonl"
 
-    def read(self, tasks: Iterable[Task]) -> dict[Key, Line]:
-        """Courses on these tasks, as these tasks are now."""
-        versions = {task.name: task.version for task in tasks}
+    def read(self, versions: Mapping[str, int]) -> dict[Key, Line]:
+        """Courses on these tasks, given by name and version."""
         return {line.key: line for line in _lines(self.path) if versions.get(line.key.task) == line.version}
 
     def add(self, line: Line) -> None:

@@ -150,7 +150,7 @@ def _digest(module: str) -> str:
             continue
         seen[one] = path.read_bytes()
         queue += _imports(one, seen[one])
-        if b"trialist.registry" in seen[one]:  # it finds others by name
+        if b"registry" in seen[one]:  # it finds others by name
             queue += [f"trialist.search.{other.stem}" for other in (SOURCE / "trialist" / "search").glob("*.py")]
     return hashlib.sha256(b"".join(seen[one] for one in sorted(seen))).hexdigest()[:12]
 

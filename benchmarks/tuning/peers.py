@@ -72,6 +72,11 @@ def _optuna_ask(trial: Any, domain: Any, path: str) -> Any:
     raise TypeError(f"Optuna is given {domain}")
 
 
+def optuna_params(trial: Any, root: Group) -> Params:
+    """The params of a trial of Optuna's, asked for as an objective would."""
+    return _walk(root, "", partial(_optuna_ask, trial))
+
+
 def _optuna(sampler: Callable[[int], Any], course: Course) -> None:
     import optuna
 
@@ -79,7 +84,7 @@ def _optuna(sampler: Callable[[int], Any], course: Course) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is experimental or deprecated
         study = optuna.create_study(sampler=sampler(course.seed))
-        objective = lambda trial: course.objective(_walk(course.task.space.root, "", partial(_optuna_ask, trial)))
+        objective = lambda trial: course.objective(optuna_params(trial, course.task.space.root))
         study.optimize(objective, n_trials=course.trials)
 
 

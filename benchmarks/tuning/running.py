@@ -8,7 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache, partial
 
@@ -51,42 +51,57 @@ def run(searchers: Sequence[str], tasks: Iterable[Task], seeds: Sequence[int], t
     tasks = list(tasks)
     for task in tasks:
         task.pool_losses  # noqa: B018 - made once, here, and not by each process
-    wanted = {name: [Key(task.name, seed, trials) for seed in seeds for task in tasks] for name in searchers}
-    kept = {name: kept_of(name) for name in searchers}
-    done = {
-        name: {key: line for key, line in kept[name].read(tasks).items() if key in set(wanted[name])}
-        for name in searchers
-    }
-    left = [
-        (name, key)
-        for seed in seeds
-        for name in searchers
-        for key in wanted[name]
-        if key.seed == seed and key not in done[name]
-    ]
+    return finish(
+        {name: kept_of(name) for name in searchers},
+        [Key(task.name, seed, trials) for seed in seeds for task in tasks],
+        {task.name: task.version for task in tasks},
+        run_one,
+        jobs=jobs,
+    )
+
+
+def finish(
+    kept: Mapping[str, Kept],
+    keys: Sequence[Key],
+    versions: Mapping[str, int],
+    one: Callable[[str, Key], Line],
+    *,
+    jobs: int,
+) -> Done:
+    """What is kept of these courses, and the others once they have run.
+
+    Args:
+        kept: By name, where its courses are.
+        keys: The courses wanted of each.
+        versions: Of tasks, by name.
+        one: Runs a course; can be pickled.
+        jobs: How many run at once.
+    """
+    wanted = set(keys)
+    done = {name: {k: line for k, line in of.read(versions).items() if k in wanted} for name, of in kept.items()}
+    left = [(name, key) for key in keys for name in kept if key not in done[name]]
     if not left:
         return done
     progress = Progress(len(left))
+
+    def finished(name: str, line: Line) -> None:
+        kept[name].add(line)
+        done[name][line.key] = line
+        progress.step(f"{name} on {line.key.task}, seed {line.key.seed}")
+
     if jobs == 1:
         for name, key in left:
-            _finish(name, run_one(name, key), kept, done, progress)
+            finished(name, one(name, key))
         return done
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        futures = {pool.submit(run_one, name, key): name for name, key in left}
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = {pool.submit(one, name, key): name for name, key in left}
         try:
             for future in as_completed(futures):
-                _finish(futures[future], future.result(), kept, done, progress)
+                finished(futures[future], future.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return done
-
-
-def _finish(name: str, line: Line, kept: dict[str, Kept], done: Done, progress: Progress) -> None:
-    kept[name].add(line)
-    done[name][line.key] = line
-    progress.step(f"{name} on {line.key.task}, seed {line.key.seed}")
 
 
 class Progress:

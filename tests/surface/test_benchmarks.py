@@ -16,7 +16,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 NEEDS = {
+    "fidelity": ["onnxruntime", "optuna", "sklearn"],
+    "forecast": ["onnxruntime", "sklearn"],
     "kill": ["optuna"],
+    "latency": ["optuna"],
     "overhead": ["optuna"],
     "pool": ["ray"],
     "quality": ["hyperopt", "onnxruntime", "optuna", "sklearn"],
