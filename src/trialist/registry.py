@@ -52,6 +52,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "model_type": {
         "sklearn": "trialist.train.sklearn:SklearnModel",
         "mlp": "trialist.train.mlp:MlpModel",
+        "ppo": "trialist.train.ppo:PpoModel",
     },
 }
 """Kind to name to ``module:attribute``."""

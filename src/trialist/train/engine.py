@@ -120,7 +120,7 @@ class TrainingEngine:
                 file=file,
             )
         data = config.get("data") or {}
-        if not data.get("dataset") and not data.get("path"):
+        if not any(data.get(name) for name in ("dataset", "path", "env")):
             raise ConfigError(NO_DATA, file=file, path="data")
         names = _type_names(config["model"], file)
         for name in names:
