@@ -49,9 +49,14 @@ Figures against peers, or against a floor that does the same with nothing around
 run on the same machine, after a round that only warms up; a figure is the median of several rounds, with the least and the
 greatest beside it. A ratio is taken in each round, and told as the median of these.
 
-This page is written by `make bench`, which runs everything in `benchmarks/` (about a quarter of an hour on two cores) and
-keeps the figures in `benchmarks/results/`. One question alone: `python benchmarks/overhead.py`, with `--quick` to see only
-whether it works. `python benchmarks/page.py` writes this page again from the figures.
+This page is written by `make bench`, which runs everything in `benchmarks/` (about an hour and a half on two cores; the
+questions about search keep what they have finished in `benchmarks/cache`, so a run that was stopped goes on, and only what
+changed runs again) and keeps the figures in `benchmarks/results/`. One question alone: `python benchmarks/overhead.py`, with
+`--quick` to see only whether it works. `python benchmarks/page.py` writes this page again from the figures. The learning
+curves of LCBench are in `benchmarks/data/lcbench`, with their sources and licence.
+
+To see how one searcher does on some tasks while working on it: `python benchmarks/quality.py --searchers gp,random --tasks
+real --seeds 3`; likewise `fidelity.py --pairs` and `forecast.py --schedulers`. Each script's `--help` has more.
 """
 
 
