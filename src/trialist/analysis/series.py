@@ -107,7 +107,7 @@ def history(trials: Sequence[Trial], metric: Metric) -> Series:
     return Series(
         title=f"{metric.name} by trial",
         x=Axis(label="trial", whole=True),
-        y=Axis(label=metric.name, scale=_scale([_need(trial) for trial in valued])),
+        y=Axis(label=metric.name, scale=scale_of([_need(trial) for trial in valued])),
         layers=(
             *_by_status(valued, lambda trial: float(trial.number)),
             _layer(Role.FAILED, [Point(t.number, math.nan, _name(t)) for t in ordered if _is_failed(t)]),
@@ -144,7 +144,7 @@ def by_parameter(trials: Sequence[Trial], metric: Metric, name: str) -> Series:
     return Series(
         title=f"{metric.name} by {name}",
         x=axis,
-        y=Axis(label=metric.name, scale=_scale([_need(trial) for trial, _ in valued])),
+        y=Axis(label=metric.name, scale=scale_of([_need(trial) for trial, _ in valued])),
         layers=tuple(layers),
         metric=metric,
         note=note or _note([trial for trial, _ in having], [trial for trial, _ in valued], metric),
@@ -228,7 +228,7 @@ def parameter_axis(
     numeric = bool(values) and all(_is_number(value) for value in values)
     if numeric and not categories and len(set(values)) > FEW:
         whole = all(isinstance(value, int) for value in values)
-        return Axis(label=name, scale=_scale(values), whole=whole), float
+        return Axis(label=name, scale=scale_of(values), whole=whole), float
     if numeric:
         texts = list(dict.fromkeys(_text(value) for value in sorted(values)))
     else:
@@ -290,7 +290,7 @@ def _note(trials: Sequence[Trial], valued: Sequence[Trial], metric: Metric) -> s
     return ""
 
 
-def _scale(values: Sequence[float]) -> Scale:
+def scale_of(values: Sequence[float]) -> Scale:
     """Logarithmic where that spreads the values more evenly: their median lies nearer to the middle; few outliers aside."""
     aside = len(values) // 20 + (len(values) >= 8)
     values = sorted(values)[aside : len(values) - aside]

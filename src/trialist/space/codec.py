@@ -46,6 +46,10 @@ class Codec:
         """Which dimensions mean something for these params."""
         return self._run(params)[1]
 
+    def encode_active(self, params: Mapping[str, Any]) -> tuple[list[float], list[bool]]:
+        """What ``encode`` and ``active`` give, for the price of one of them."""
+        return self._run(params)
+
     def decode(self, point: Point) -> dict[str, Any]:
         """The params of a point; coordinates beyond [0, 1] count as its ends.
 

@@ -1,0 +1,1 @@
+"""Renderers of plot records: matplotlib, Plotly, and inline SVG, which needs no library."""

@@ -1,0 +1,1 @@
+"""Plots of a study as data: ``make_plot(snapshot, kind)`` gives the record that every renderer draws."""
