@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from cmaes import CatCMAwM
 
-from trialist.core.events import Body, Event, TrialEnded, TrialPaused, TrialSuggested
+from trialist.core.events import Body, Event, StudyCreated, TrialEnded, TrialPaused, TrialSuggested
 from trialist.core.options import Options
-from trialist.core.records import Exhausted, Metric, Metrics, Mode, Suggestion, Trial
+from trialist.core.records import Exhausted, Metric, Metrics, Mode, OutcomeConstraint, Suggestion, Trial
 from trialist.core.states import TrialStatus
 from trialist.search.cube import Cube
 from trialist.search.randomness import stable_rng, stable_seed
@@ -54,7 +54,7 @@ class CmaEsSearcher:
     """CMA-ES with margin for mixed spaces; never ends.
 
     A generation is as many of its own trials as the population has; the next begins when so many have ended. Trials of a
-    generation that end later, and trials of others, are of no account. Failed ones rank last, then those that were
+    generation that end later, and trials of others, are of no account. Failed and infeasible ones rank last, then those that were
     stopped or paused, the furthest first; cancelled ones are replaced. Parameters that mean nothing at a point (conditional
     spaces) are drawn and not used, which is weaker than a model of the conditions: prefer ``tpe`` there.
 
@@ -71,7 +71,7 @@ class CmaEsSearcher:
     """
 
     name = "cmaes"
-    reads: frozenset[type[Body]] = frozenset({TrialSuggested, TrialEnded, TrialPaused})
+    reads: frozenset[type[Body]] = frozenset({StudyCreated, TrialSuggested, TrialEnded, TrialPaused})
 
     def __init__(self, space: SearchSpace, *, metrics: Sequence[Metric] = (), seed: int = 0, **options: Any) -> None:
         given = Options("searcher 'cmaes'", options)
@@ -84,6 +84,7 @@ class CmaEsSearcher:
         self._cube = Cube(space)
         self._map = _Map(self._cube)
         self._tried = Tried(space) if Tried.is_for(space) else None
+        self._constraints: tuple[OutcomeConstraint, ...] = ()
         self._generation = 0
         self._restarts = 0
         self._flat = 0
@@ -119,7 +120,9 @@ class CmaEsSearcher:
 
     def update(self, event: Event, trial: Trial | None) -> None:
         body = event.body
-        if isinstance(body, TrialSuggested):
+        if isinstance(body, StudyCreated):
+            self._constraints = body.spec.outcome_constraints
+        elif isinstance(body, TrialSuggested):
             self._suggested(body)
         elif isinstance(body, TrialPaused) and trial is not None:
             if body.step is not None and trial.paused_by != "person":
@@ -147,7 +150,7 @@ class CmaEsSearcher:
             return
         value = metrics.get(self._metric.name, math.nan)
         loss = value if self._metric.mode is Mode.MIN else -value
-        failed = not math.isfinite(loss)
+        failed = not math.isfinite(loss) or any(constraint.excess(metrics) for constraint in self._constraints)
         cut = step is not None and not failed
         self._results.append(_Result(failed, cut, -(step or 0) if cut else 0, 0.0 if failed else loss, number))
         if self._optimizer is not None and len(self._results) == self._optimizer.population_size:
