@@ -30,6 +30,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "fifo": "trialist.schedule.fifo:FifoScheduler",
         "median": "trialist.schedule.median:MedianScheduler",
         "asha": "trialist.schedule.asha:AshaScheduler",
+        "hyperband": "trialist.schedule.hyperband:HyperbandScheduler",
+        "pbt": "trialist.schedule.pbt:PbtScheduler",
+        "forecast": "trialist.schedule.forecast:ForecastScheduler",
     },
     "executor": {
         "inline": "trialist.execute.inline:InlineExecutor",

@@ -51,7 +51,13 @@ def make_scheduler(spec: StudySpec) -> Scheduler:
     if chosen.name == OBJECT:
         return AbsentScheduler(chosen)
     cls = registry.load("scheduler", chosen.name)
-    scheduler: Scheduler = _construct("scheduler", chosen, cls, metrics=spec.metrics)
+    given: dict[str, Any] = {"metrics": spec.metrics}
+    asked = inspect.signature(cls).parameters  # one that makes params itself names what it needs for that
+    if "space" in asked:
+        given["space"] = SearchSpace.from_json(spec.space)
+    if "seed" in asked:
+        given["seed"] = spec.seed
+    scheduler: Scheduler = _construct("scheduler", chosen, cls, **given)
     return scheduler
 
 

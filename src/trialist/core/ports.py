@@ -5,7 +5,8 @@ Whoever implements one of these registers it (``trialist.registry``) and is test
 How implementations are made (by the front doors, through the registry):
 
     searcher   = cls(space, metrics=(Metric(...), ...), seed=0, **options)        space: trialist.space.SearchSpace
-    scheduler  = cls(metrics=(Metric(...), ...), **options)
+    scheduler  = cls(metrics=(Metric(...), ...), **options)                       one whose signature names space and seed
+                                                                                  gets these too: it makes params itself
     executor   = cls(...)                      each executor's own; the door that uses it knows it
     store      = cls(url)
 """
@@ -129,7 +130,8 @@ class Scheduler(Protocol):
     def promote(self, *, last: bool = False) -> Promotion | None:
         """A paused trial of this scheduler's that should go on now, best first; asked when a place is free.
 
-        The engine answers with ``TrialResumed`` events, which ``update`` sees before the next call.
+        The engine answers with ``TrialResumed`` events, which ``update`` sees before the next call; with ``fork`` it ends
+        the trial (``TrialEnded``) and suggests the fork (``TrialSuggested``, ``source`` this scheduler's name), in one commit.
 
         Args:
             last: Nothing runs and nothing new will come: whoever waited for others need wait no longer. Trials that are

@@ -320,6 +320,8 @@ class Continue:
 class Pause:
     """Wait at the boundary; may be promoted later."""
 
+    leaves: bool = False
+    """Leave the worker also where it could hold the trial: what the trial saves on leaving is what others start from."""
     reason: str = ""
 
 
@@ -348,6 +350,9 @@ class Promotion:
     trial: int
     to_step: int | None = None
     """Next boundary; ``None``: to the end."""
+    fork: Suggestion | None = None
+    """Where set, the trial does not go on: it ends where it is paused, and this starts in its place. Only a trial that has
+    left its worker (``Pause.leaves``) may be named so."""
     reason: str = ""
 
 

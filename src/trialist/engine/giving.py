@@ -9,14 +9,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from trialist.core.errors import ConfigError, SpaceError
-from trialist.core.events import TrialResumed
+from trialist.core.errors import ConfigError, InternalError, SpaceError
+from trialist.core.events import Decided, TrialResumed
 from trialist.core.ports import Scheduler, Searcher
-from trialist.core.records import Exhausted, NeedsReply, Params, Trial
+from trialist.core.records import Exhausted, NeedsReply, Params, Promotion, Suggestion, Trial
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.engine import guards
 from trialist.engine.course import Course
 from trialist.engine.lead import Lead
+from trialist.engine.outcome import end_at_rest
 from trialist.engine.replies import Replies
 from trialist.engine.runs import Runs
 from trialist.engine.starting import Starting
@@ -90,6 +91,8 @@ class Giving:
         promotion = self._scheduler.promote(last=last)
         if promotion is None or promotion.trial not in self._lead.trials:
             return None
+        if promotion.fork is not None:
+            return self._forked(promotion, promotion.fork)
         self._lead.emit(
             TrialResumed(
                 trial=promotion.trial,
@@ -99,6 +102,26 @@ class Giving:
             )
         )
         return self._lead.trials[promotion.trial]
+
+    def _forked(self, promotion: Promotion, fork: Suggestion) -> Trial:
+        """A paused trial ends, and what starts in its place is there: both or neither, also after a crash."""
+        by, trial, lead = self._scheduler.name, self._lead.trials[promotion.trial], self._lead
+        if self._runs.is_active(trial.number):
+            raise InternalError(f"scheduler '{by}' forks trial {trial.number}, which still sits in its worker")
+        with lead.lock:
+            body = Decided(
+                trial=trial.number,
+                attempt=trial.attempt,
+                step=trial.step,
+                decision="fork",
+                by=by,
+                reason=promotion.reason,
+            )
+            lead.emit(body)
+            lead.emit(end_at_rest(trial, TrialStatus.STOPPED, by=by, reason=promotion.reason))
+            number = lead.suggested(fork, source=by, counted=False)
+            self._runs.ended(lead.trials[trial.number])
+            return lead.trials[number]
 
     def _new_trial(self) -> Trial | None:
         fold = self._lead.fold

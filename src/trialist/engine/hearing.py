@@ -109,16 +109,16 @@ class Hearing:
                 )
                 self._executor.go_on(key, to_step)
             case Pause():
-                self._park(trial, step, decision.reason)
+                self._park(trial, step, decision)
             case Stop():
                 self._runs.leave(trial.number, Leaving(Errand.STOP, by, decision.reason))
             case Fork():
                 self._runs.leave(trial.number, Leaving(Errand.STOP, by, decision.reason, decision.suggestion))
 
-    def _park(self, trial: Trial, step: int, reason: str) -> None:
-        """A scheduler's pause: the trial keeps its process where the executor can hold it, else it leaves."""
-        by = self._scheduler.name
-        if not self._executor.parks or len(self._runs.parked) >= MAX_PARKED:
+    def _park(self, trial: Trial, step: int, pause: Pause) -> None:
+        """A scheduler's pause: the trial keeps its process where it may and the executor can hold it, else it leaves."""
+        by, reason = self._scheduler.name, pause.reason
+        if pause.leaves or not self._executor.parks or len(self._runs.parked) >= MAX_PARKED:
             self._runs.leave(trial.number, Leaving(Errand.PAUSE, by, reason))
             return
         self._runs.park(trial.number)

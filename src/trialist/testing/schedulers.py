@@ -2,7 +2,7 @@
 
     class TestMine(SchedulerContract):
         def make(self, metrics):
-            return MyScheduler(metrics=metrics)
+            return MyScheduler(metrics=metrics)          # one that makes params takes SPACE and a seed too
 
 ``Campaign`` is a study in miniature that runs learning curves against a scheduler; it knows no engine and no store.
 """
@@ -21,6 +21,8 @@ from trialist.core.events import (
     AttemptEnded,
     AttemptStarted,
     Body,
+    Checkpointed,
+    CheckpointFreed,
     Event,
     Reported,
     TrialEnded,
@@ -42,10 +44,17 @@ from trialist.core.records import (
     Pause,
     Promotion,
     Stop,
+    Suggestion,
     Trial,
+    WarmStart,
 )
 from trialist.core.states import TrialStatus
+from trialist.space import SearchSpace
 
+SPACE = SearchSpace.of(
+    {"curve": {"type": "randint", "low": 0, "high": 10**6}, "rate": {"type": "uniform", "low": 0, "high": 1}}
+)
+"""What varies in a ``Campaign``: nothing depends on it but the forks of a scheduler that makes params."""
 Curve = Callable[[int], Sequence[float]]
 """The values that a trial reports at steps 1, 2, 3 …, by its number."""
 
@@ -76,6 +85,8 @@ class Asked(NamedTuple):
     step: int
     at_boundary: bool
     answer: Decision | Promotion | None
+    last: bool = False
+    """Of a promotion: whether nothing ran and nothing new was to come."""
 
 
 @dataclass
@@ -106,6 +117,8 @@ class Campaign:
     events: list[tuple[Event, Trial | None]] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     rows: dict[int, Trial] = field(default_factory=dict)
+    saved: dict[str, int] = field(default_factory=dict)
+    """Steps of the checkpoints that are kept."""
 
     def run(self) -> Campaign:
         """Run to the end: nothing runs or waits, and nobody is promoted any more."""
@@ -118,9 +131,11 @@ class Campaign:
                 if waiting:
                     number = waiting.popleft()
                 elif (promotion := self._promote()) is not None:
-                    number = promotion.trial
+                    number = promotion.trial if promotion.fork is None else len(self.rows) - 1
                 elif suggested < self.trials:
                     number, suggested = self._suggest(), suggested + 1
+                elif not running and (promotion := self._promote(last=True)) is not None:
+                    number = promotion.trial if promotion.fork is None else len(self.rows) - 1
                 else:
                     break
                 self._start(number)
@@ -151,25 +166,48 @@ class Campaign:
 
     def _suggest(self, **more: Any) -> int:
         number = len(self.rows)
-        params = {"curve": number}
-        self.emit(TrialSuggested(trial=number, params=params, seed=number, source="campaign", seen_seq=0, **more))
+        given = {"params": {"curve": number, "rate": 0.5}, "source": "campaign", **more}
+        self.emit(TrialSuggested(trial=number, seed=number, seen_seq=0, **given))
         return number
 
-    def _promote(self) -> Promotion | None:
-        promotion = self.scheduler.promote()
-        self.asked.append(Asked(len(self.events), None, 0, False, promotion))
+    def _fork(self, suggestion: Suggestion) -> int:
+        assert SPACE.check(suggestion.params) == suggestion.params
+        start = suggestion.warm_start_from
+        if start is not None:
+            assert start.trial == suggestion.parent
+            assert start.checkpoint in self.saved, f"{start} is not kept"
+        return self._suggest(
+            params=suggestion.params,
+            source=self.scheduler.name,
+            counted=False,
+            parent=suggestion.parent,
+            warm_start_from=start,
+            note=suggestion.note,
+        )
+
+    def _promote(self, *, last: bool = False) -> Promotion | None:
+        promotion = self.scheduler.promote(last=last)
+        self.asked.append(Asked(len(self.events), None, 0, False, promotion, last))
         if promotion is None:
             return None
         row = self.rows[promotion.trial]
         assert row.status is TrialStatus.PAUSED, f"promoted trial {row.number}, which is {row.status}"
         assert row.paused_by == self.scheduler.name, f"promoted trial {row.number}, which {row.paused_by} paused"
         assert promotion.to_step is None or promotion.to_step > (row.step or 0), promotion
+        if promotion.fork is not None:
+            assert not row.parked, f"forked trial {row.number}, which sits in its worker"
+            self._end(row.number, TrialStatus.STOPPED, by=self.scheduler.name)
+            self._fork(promotion.fork)
+            return promotion
         self.emit(TrialResumed(trial=row.number, to_step=promotion.to_step, by=self.scheduler.name))
         return promotion
 
     def _start(self, number: int) -> None:
         row = self.rows[number]
         from_step = (row.step or 0) if self.checkpoints else 0
+        origin = row.warm_start_from
+        if origin is not None and row.attempt == 0 and origin.what is WarmStart.RESUME:
+            from_step = self.saved[origin.checkpoint]
         to_step = row.to_step
         if to_step is None or to_step <= from_step:
             to_step = self.scheduler.boundary(row, from_step)
@@ -207,14 +245,34 @@ class Campaign:
                     )
             case Pause():
                 assert at_boundary, f"trial {row.number} was paused at step {step}, which is no boundary"
-                self.emit(TrialPaused(trial=row.number, attempt=row.attempt, step=step, parked=True, by=by))
+                if decision.leaves:
+                    self._leave(row, step, by)
+                else:
+                    self.emit(TrialPaused(trial=row.number, attempt=row.attempt, step=step, parked=True, by=by))
             case Stop():
                 self._end(row.number, TrialStatus.STOPPED)
             case Fork():
                 self._end(row.number, TrialStatus.STOPPED)
-                self._suggest(counted=False, parent=decision.suggestion.parent)
+                self._fork(decision.suggestion)
 
-    def _end(self, number: int, status: TrialStatus, error: Failure | None = None) -> None:
+    def _leave(self, row: Trial, step: int, by: str) -> None:
+        """A paused trial leaves its worker, and its checkpoint behind where it makes any."""
+        key: dict[str, Any] = {"trial": row.number, "attempt": row.attempt}
+        if self.checkpoints:
+            name = f"{row.number}-{row.attempt}-{step}"
+            self.emit(Checkpointed(**key, step=step, checkpoint=name, path=f"/{name}"))
+            self.saved[name] = step
+            if row.checkpoint is not None and not self._is_needed(row.checkpoint):
+                del self.saved[row.checkpoint]
+                self.emit(CheckpointFreed(trial=row.number, checkpoint=row.checkpoint))
+        self.emit(AttemptEnded(**key, outcome=OutcomeKind.EVICTED, status=TrialStatus.PAUSED, by=by))
+
+    def _is_needed(self, checkpoint: str) -> bool:
+        """Whether a live trial started from it, and may again."""
+        live = (row for row in self.rows.values() if not row.status.is_terminal)
+        return any(row.warm_start_from is not None and row.warm_start_from.checkpoint == checkpoint for row in live)
+
+    def _end(self, number: int, status: TrialStatus, error: Failure | None = None, by: str = "") -> None:
         row = self.rows[number]
         self.emit(
             TrialEnded(
@@ -225,6 +283,7 @@ class Campaign:
                 metrics=row.metrics,
                 value=None if error else row.value,
                 error=error,
+                by=by,
             )
         )
 
@@ -313,8 +372,10 @@ class SchedulerContract:
         healthy = campaign.curve
         campaign.curve = lambda number: [math.nan] * 12 if number % 3 == 0 else healthy(number)
         campaign.run()
-        promoted = [asked.answer.trial for asked in campaign.asked if isinstance(asked.answer, Promotion)]
-        assert not [number for number in promoted if number % 3 == 0]
+        promotions = [asked.answer for asked in campaign.asked if isinstance(asked.answer, Promotion)]
+        assert not [one.trial for one in promotions if one.fork is None and one.trial % 3 == 0]
+        copied = {one.fork.parent for one in promotions if one.fork is not None}
+        assert not [number for number in copied if number is not None and number % 3 == 0]
 
     def test_a_study_of_one_trial_ends(self) -> None:
         campaign = self.campaign(trials=1, jobs=1).run()
@@ -330,7 +391,7 @@ class SchedulerContract:
 
 def _ask(scheduler: Scheduler, campaign: Campaign, asked: Asked) -> Decision | Promotion | None:
     if asked.trial is None:
-        return scheduler.promote()
+        return scheduler.promote(last=asked.last)
     row = next(row for _, row in reversed(campaign.events[: asked.after]) if row and row.number == asked.trial)
     return scheduler.decide(row, asked.step, at_boundary=asked.at_boundary)
 
