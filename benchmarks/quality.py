@@ -186,19 +186,25 @@ def _figures(result: Result, group: str, values: Values, trials: int) -> None:
 
 
 def _ranked(result: Result, values: Values, trials: int) -> None:
-    """Mean ranks among all over the seeds that all have, and ``auto`` beside the best peer."""
-    ranks = mean_ranks(values)
-    for name, rank in sorted(ranks.items(), key=lambda item: item[1]):
-        result.add(f"mean rank of {len(ranks)} @{trials}: {name}", "rank, seeds that all have", [rank])
-    peers = [name for name in values if name in PEERS]
-    if "auto" not in values or not peers:
-        return
-    rank = ranks["auto"] / min(ranks[name] for name in peers)
-    result.ratios.append(Ratio(name=f"of the best peer's mean rank @{trials}: auto", values=(rank,), at_most=1.0))
-    ratios = [times(values["auto"], values[name]) for name in peers]
-    worst = max((one for one in ratios if one), key=lambda one: one.ratio)
-    name = f"of the best peer's mean regret @{trials}: auto"
-    result.ratios.append(Ratio(name=name, values=(worst.low, worst.ratio, worst.high), at_most=1.0))
+    """Mean ranks over all tasks: of those with ten seeds, and of all over the seeds that all have."""
+    few = {name for name in values if name in SLOW}
+    for names_of, words in ((set(values) - few, "all seeds"), (set(values), "three seeds, all peers")):
+        if not few and words != "all seeds":
+            continue
+        ranks = mean_ranks({name: of for name, of in values.items() if name in names_of})
+        for name, rank in sorted(ranks.items(), key=lambda item: item[1]):
+            result.add(f"everywhere @{trials}: {name}", f"mean rank of {len(ranks)}, {words}", [rank])
+        peers = [name for name in ranks if name in PEERS]
+        if "auto" in ranks and peers:
+            share = ranks["auto"] / min(ranks[name] for name in peers)
+            name = f"of the best peer's mean rank, {words}, @{trials}: auto"
+            result.ratios.append(Ratio(name=name, values=(share,), at_most=1.0))
+    for name, peers in (("auto", [name for name in values if name in PEERS]), ("tpe", [BAR])):
+        ratios = [times(values[name], values[peer]) for peer in peers] if name in values else []
+        worst = max((one for one in ratios if one), key=lambda one: one.ratio, default=None)
+        if worst is not None:
+            words = f"of {'the best peer' if name == 'auto' else BAR}'s mean regret, everywhere @{trials}: {name}"
+            result.ratios.append(Ratio(name=words, values=(worst.low, worst.ratio, worst.high), at_most=1.0))
 
 
 def _canary(searchers: Sequence[str]) -> str:
