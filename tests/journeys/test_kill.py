@@ -86,6 +86,7 @@ CASES = [
     ("random", "asha", "inline", 2),  # most of its trials end after a report or two
     ("random", "none", "command", 8),
     ("random", "none", "pool", 8),
+    ("auto", "none", "inline", 8),  # each start fits the model anew from the events
 ]
 """Searcher, scheduler, executor, and about how many reports a trial makes."""
 
