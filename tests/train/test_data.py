@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from trialist.core.errors import ConfigError
+from trialist.train import data_files
 from trialist.train.data import load, split, standardize
 
 GOOD = "size,colour,old,label\n" + "".join(
@@ -70,7 +72,18 @@ def test_columns_and_rows_can_be_left_out(tmp_path: Path) -> None:
         ("a,label\n" + "".join(f"{i},same\n" for i in range(9)), {}, r"^data\.target: is 'same' in every row"),
         ("a,label\n" + "".join(f"{i},c{i}\n" for i in range(9)), {}, "9 different values in 9 rows"),
         ("a,label\n" + "".join(f"{i},{i + 0.5}\n" for i in range(9)), {}, "an amount and no class"),
-        (b"a,label\n" + b"\xff\xfe,1\n", {}, "is not UTF-8 text"),
+        (b"a,label\n" + b"\xff\xfe,1\n", {}, r"is not UTF-8 text \(byte 8\): it is in another encoding"),
+        ("a,label\n1,2\n".encode("utf-16"), {}, r"is not UTF-8 text \(byte 0\): it is UTF-16. Save it as UTF-8"),
+        (b"\x80\x04\x95\x10", {}, "or no text at all"),
+        ("1.5,2\n3,4\n", {}, r"the first line of .* holds numbers \(1\.5, 2\), so it has no line with the names"),
+        (",a,label\n0,1,2\n", {}, r"column 1 of .* has no name \(row numbers"),
+        ("a,label\n1,0\n", {"separator": ";"}, r'separated by commas: give data\.separator: ","'),
+        ("a,b,label\n" + "".join(f"{i},,{i % 2}\n" for i in range(9)), {}, r"column 'b' of .* has no value in any row.*data.drop: \[b\]"),
+        ("a,b,label\n" + "".join(f"{i},,{i % 2}\n" for i in range(9)), {"missing": "drop"}, "column 'b' of .* has no value in any row"),
+        ("a,label\n" + "".join(f"{'?' if i == 4 else i},{i % 2}\n" for i in range(9)), {}, r"column 'a' of .* holds numbers, and '\?' in row 5"),
+        (GOOD, {"target": ["label"]}, r"^data\.target: must be the name of a column"),
+        (GOOD, {"drop": 3}, r"^data\.drop: must be a list of column names"),
+        ('a,label\n1,"0\n', {}, "no readable CSV file"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_table_is_said(
@@ -85,8 +98,13 @@ def test_what_is_wrong_with_a_table_is_said(
     [
         ('{"a": 1, "label": 2}\n{"a": \n', r"d\.jsonl:2 is no JSON"),
         ("[1, 2]\n", r"d\.jsonl:1 must be a JSON object"),
-        ('{"a": [1], "label": 2}\n' * 5, "holds lists or objects"),
-        ('{"a": 1, "label": "x"}\n' * 5, "holds 'x', which is no number"),
+        ('{"a": [1], "label": 2}\n' * 5, r"holds lists or objects.*data.drop: \[a\]"),
+        ('[\n{"a": 1}]', "it seems to be one JSON list, and here each line is an object"),
+        ('{"a": 1, "label": 2}\n' * 3 + '{"a": "one", "label": 2}\n', r"'a' .* holds numbers, and 'one' in row 4"),
+        ('{"a": 1, "label": 2}\n' * 3 + '{"label": 2}\n', r"no value \(or an infinite one\) in 'a' \(1\)"),
+        ('{"a": 1, "label": 2}\n' * 3 + '{"a": 1, "label": "two"}\n', "holds 'two' in row 4, which is no number"),
+        ("\n\n", "has column names and no rows"),
+        ('{"a": 1, "label": "x"}\n' * 5, "holds 'x' in row 1, which is no number"),
     ],
 )
 def test_what_is_wrong_with_json_lines_is_said(tmp_path: Path, text: str, message: str) -> None:
@@ -94,9 +112,92 @@ def test_what_is_wrong_with_json_lines_is_said(tmp_path: Path, text: str, messag
         load(section(tmp_path, text, "d.jsonl"), classify=False)
 
 
+@pytest.mark.parametrize(
+    ("columns", "more", "classify", "message"),
+    [
+        ({"a": [1, 2, 3, 4]}, {}, False, "has no column 'label'"),
+        ({"a": [1, 2, 3, 4], "Label": [1, 2, 3, 4]}, {}, False, "Did you mean 'Label'"),
+        ({"a": pd.date_range("2026-01-01", periods=4), "label": [1, 2, 3, 4]}, {}, False, "column 'a' .* holds dates"),
+        ({"a": [None] * 4, "label": [1, 2, 3, 4]}, {}, False, "column 'a' of .* has no value in any row"),
+        ({"a": [[1], [2], [3], [4]], "label": [1, 2, 3, 4]}, {}, False, "column 'a' of .* holds lists or objects"),
+        ({"a": [1, 2, 3, 4], "label": ["x", "x", "x", "x"]}, {}, True, "is 'x' in every row"),
+        ({"a": [1, 2, 3, 4], "label": ["x", "y", "x", "y"]}, {}, False, "holds 'x' in row 1, which is no number"),
+        ({"a": [1, 2], "label": [1, 2]}, {}, False, "only 2 rows are left"),
+        ({"a": [], "label": []}, {}, False, "no rows"),
+    ],
+)
+def test_what_is_wrong_with_a_parquet_file_is_said(
+    tmp_path: Path, columns: dict[str, Any], more: dict[str, Any], classify: bool, message: str
+) -> None:
+    pytest.importorskip("pyarrow")
+    pd.DataFrame(columns).to_parquet(tmp_path / "d.parquet")
+    with pytest.raises(ConfigError, match=message):
+        load({"path": str(tmp_path / "d.parquet"), "target": "label", **more}, classify=classify)
+
+
+def test_parquet_keeps_its_kinds(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame(
+        {"a": [1, 2, 3, 4], "c": pd.Categorical(list("xyxy")), "b": [True, False] * 2, "label": [0.5] * 4}
+    )
+    frame.astype({"a": "Int64"}).to_parquet(tmp_path / "d.parquet")
+    table = load({"path": str(tmp_path / "d.parquet"), "target": "label"}, classify=False)
+    assert table.features == ("a", "b", "c_x", "c_y")
+    assert table.x[1].tolist() == [2.0, 0.0, 0.0, 1.0]
+    (tmp_path / "d.parquet").write_bytes(b"PAR1 torn")
+    with pytest.raises(ConfigError, match="is no readable Parquet file"):
+        load({"path": str(tmp_path / "d.parquet"), "target": "label"}, classify=False)
+
+
+def test_a_file_that_no_memory_holds_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_files, "memory_bytes", lambda: 3 * len(GOOD) - 1)
+    with pytest.raises(
+        ConfigError, match=r"^data\.path: .* GB of memory, of which this machine has .*a sample of its rows"
+    ):
+        load(section(tmp_path, GOOD), classify=True)
+    monkeypatch.undo()
+    assert data_files.memory_bytes() > 1e8
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "message"),
+    [(30, 0.01, "0.01 of 30 rows leaves none to validate on"), (8, 0.9, "0.9 of 8 rows leaves 1 to train on")],
+)
+def test_too_few_rows_for_a_split_are_told(tmp_path: Path, rows: int, share: float, message: str) -> None:
+    text = "a,label\n" + "".join(f"{i},{i * 0.5}\n" for i in range(rows))
+    data = section(tmp_path, text, test_size=share)
+    with pytest.raises(ConfigError, match=rf"^data\.test_size: {message}"):
+        split(load(data, classify=False), data)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["a", "b"] * 4, ("a", "b")),
+        ([True, False] * 4, ("False", "True")),
+        ([0, 1, 2, 0] * 2, ("0", "1", "2")),
+        ([0.5, 1.0] * 4, ()),
+        (list(range(8)), ()),
+    ],
+)
+def test_where_nobody_says_the_target_tells_what_it_is(tmp_path: Path, labels: list[Any], classes: Any) -> None:
+    text = "a,label\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels))
+    assert load(section(tmp_path, text), classify=None).classes == classes
+
+
+def test_a_number_that_is_none_makes_no_classes_of_an_amount(tmp_path: Path) -> None:
+    text = "a,label\n" + "".join(f"{i},{'?' if i == 2 else i * 0.5}\n" for i in range(9))
+    with pytest.raises(ConfigError, match=r"^data\.target: holds '\?' in row 3, which is no number"):
+        load(section(tmp_path, text), classify=None)
+
+
 def test_a_file_that_is_not_there_or_of_no_known_kind(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^data\.path: there is no file .*looked for it at"):
         load({"path": "no/such.csv", "target": "y"}, classify=True)
+    with pytest.raises(ConfigError, match=r"^data\.path: must be the path of a file, not 3"):
+        load({"path": 3, "target": "y"}, classify=True)
     with pytest.raises(ConfigError, match="is a directory"):
         load({"path": str(tmp_path), "target": "y"}, classify=True)
     with pytest.raises(ConfigError, match=r"must end in one of: \.csv, \.tsv, \.jsonl"):

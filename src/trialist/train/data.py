@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import pandas as pd
 
 from trialist import registry
 from trialist.core.errors import ConfigError, nearest
-from trialist.train.data_files import read_frame
+from trialist.train.columns import classes_of, complete, encoded, looks_like_classes, numbers, target_of, without
+from trialist.train.data_files import file_of, read_frame
 
 BUNDLED = {
     "digits": "load_digits",
@@ -30,14 +29,6 @@ BUNDLED = {
 NAMES = frozenset({"dataset", "path", "target", "test_size", "seed", "standardize", "drop", "missing", "separator"})
 """What the data section may hold."""
 
-MAX_CATEGORIES = 50
-"""A text column with more different values than this is no category."""
-
-MAX_KINDS = 20
-"""Whole numbers of more kinds than this are an amount, where nobody says what the target is."""
-
-_SHOWN = 4
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
@@ -50,6 +41,16 @@ class Table:
     features: tuple[str, ...]
     classes: tuple[str, ...] = ()
     """Names of the classes; empty for regression."""
+
+
+class Labelled(Protocol):
+    """Rows that each have a target."""
+
+    @property
+    def y(self) -> np.ndarray: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
 
 
 class Split(NamedTuple):
@@ -83,13 +84,13 @@ def load(data: Mapping[str, Any], *, classify: bool | None) -> Table:
     where = "data.dataset" if name else "data.target"
     if len(x) < 4:
         raise ConfigError(f"only {len(x)} rows are left to train and validate on; at least 4 are needed", path="data")
-    if not (_looks_like_classes(y) if classify is None else classify):
-        return Table(x=x, y=_numbers(y, where), features=features)
-    values, indices = _classes(y, where)
+    if not (looks_like_classes(y) if classify is None else classify):
+        return Table(x=x, y=numbers(y, where), features=features)
+    values, indices = classes_of(y, where)
     return Table(x=x, y=indices, features=features, classes=values)
 
 
-def split(table: Table, data: Mapping[str, Any]) -> Split:
+def split(table: Labelled, data: Mapping[str, Any]) -> Split:
     """A fixed split by ``test_size`` (a share, 0.2 by default) and ``seed`` (0), stratified where there are classes.
 
     Raises:
@@ -98,12 +99,17 @@ def split(table: Table, data: Mapping[str, Any]) -> Split:
     share = data.get("test_size", 0.2)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
         raise ConfigError(f"must be a number between 0 and 1, not {share!r}", path="data.test_size")
-    order = np.random.default_rng(seed_of(data, "data.seed")).permutation(len(table.y))
+    rows = len(table.y)
+    if not 1 <= round(share * rows) <= rows - 2:
+        side = "to validate on" if share < 0.5 else "to train on, which is too few"
+        left = "none" if share < 0.5 else str(rows - round(share * rows))
+        raise ConfigError(f"{share} of {rows} rows leaves {left} {side}", path="data.test_size")
+    order = np.random.default_rng(seed_of(data, "data.seed")).permutation(rows)
     groups = [order[table.y[order] == c] for c in range(len(table.classes))] if table.classes else [order]
     # A class of one row stays in training: a model cannot be asked for what it has never seen.
     val = np.concatenate([rows[: min(round(share * len(rows)), len(rows) - 1)] for rows in groups])
     if len(val) == 0:
-        val = order[:1]
+        val = order[: round(share * len(order))]  # classes of a row or two each: a share of all of them instead
     val = np.sort(val)
     return Split(train=np.setdiff1d(order, val), val=val)
 
@@ -136,124 +142,12 @@ def _bundled(name: object) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
 
 
 def _file(data: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    file = Path(str(data["path"])).expanduser()
+    file = file_of(data)
     frame = read_frame(file, data.get("separator"))
-    target = data.get("target")
-    if not target:
-        raise ConfigError(
-            f"say which column of {file} is to be predicted. It has: {_listed(frame.columns)}", path="data.target"
-        )
-    if target not in frame.columns:
-        known = [str(column) for column in frame.columns]
-        hint = nearest(str(target), known) or f" It has: {_listed(known)}."
-        raise ConfigError(f"{file} has no column '{target}'.{hint}", path="data.target")
-    frame = frame.drop(columns=_to_drop(data, frame, file))
+    target = target_of(data, frame, file)
+    frame = without(data.get("drop"), target, frame, file)
     if len(frame.columns) < 2:
         raise ConfigError(f"{file} has no column beside the target '{target}' to learn from", path="data.path")
-    frame = _complete(frame, data.get("missing", "error"), file)
-    inputs = _encoded(frame.drop(columns=[target]), file)
+    frame = complete(frame, data.get("missing"), file)
+    inputs = encoded(frame.drop(columns=[target]), file)
     return inputs.to_numpy(dtype=np.float64), frame[target].to_numpy(), tuple(map(str, inputs.columns))
-
-
-def _to_drop(data: Mapping[str, Any], frame: pd.DataFrame, file: Path) -> list[str]:
-    drop = data.get("drop") or []
-    drop = [drop] if isinstance(drop, str) else list(drop)
-    for column in drop:
-        if column not in frame.columns:
-            raise ConfigError(
-                f"{file} has no column '{column}'.{nearest(str(column), map(str, frame))}", path="data.drop"
-            )
-        if column == data.get("target"):
-            raise ConfigError(f"'{column}' is the target; it cannot be dropped", path="data.drop")
-    return drop
-
-
-def _complete(frame: pd.DataFrame, missing: object, file: Path) -> pd.DataFrame:
-    """The frame without a missing or infinite value."""
-    if missing not in ("error", "drop"):
-        raise ConfigError(f"must be 'error' or 'drop', not {missing!r}", path="data.missing")
-    numbers = frame.select_dtypes("number")
-    frame = frame.assign(**{str(c): numbers[c].where(np.isfinite(numbers[c])) for c in numbers})
-    gaps = frame.isna().sum()
-    gaps = gaps[gaps > 0]
-    if gaps.empty:
-        return frame
-    if missing == "drop":
-        return frame.dropna()
-    rows = int(frame.isna().any(axis=1).sum())
-    first = int(np.flatnonzero(frame.isna().any(axis=1).to_numpy())[0]) + 1
-    columns = _listed([f"'{column}' ({count})" for column, count in gaps.items()])
-    raise ConfigError(
-        f"{rows} of {len(frame)} rows of {file} have no value (or an infinite one) in {columns}; the first is row {first}. "
-        "Fill them in, or leave those rows out with data.missing: drop",
-        path="data.path",
-    )
-
-
-def _encoded(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
-    """Numbers as they are, true and false as 1 and 0, texts with few different values as one column a value."""
-    texts: list[str] = []
-    for column in frame.columns:
-        kind = frame[column].dtype
-        if pd.api.types.is_bool_dtype(kind) or pd.api.types.is_numeric_dtype(kind):
-            continue
-        if frame[column].map(lambda cell: isinstance(cell, list | dict)).any():
-            raise ConfigError(
-                f"column '{column}' of {file} holds lists or objects, which no model here can read. Leave it out with "
-                f"data.drop: [{column}]",
-                path="data.path",
-            )
-        different = frame[column].astype(str).nunique()
-        if different > MAX_CATEGORIES:
-            example = str(frame[column].iloc[0])[:40]
-            raise ConfigError(
-                f"column '{column}' of {file} is text with {different} different values (such as '{example}'), too many to "
-                f"be categories. Turn it into numbers, or leave it out with data.drop: [{column}]",
-                path="data.path",
-            )
-        texts.append(column)
-    return pd.get_dummies(frame, columns=texts, dtype=float)
-
-
-def _looks_like_classes(y: np.ndarray) -> bool:
-    if y.dtype.kind not in "fiu":
-        return True
-    return bool(np.array_equal(y, np.round(y)) and len(np.unique(y)) <= min(MAX_KINDS, len(y) // 2))
-
-
-def _numbers(y: np.ndarray, where: str) -> np.ndarray:
-    try:
-        return np.asarray(y, dtype=np.float64)
-    except (TypeError, ValueError):
-        shown = next(value for value in y if not isinstance(value, int | float))
-        raise ConfigError(
-            f"holds '{shown}', which is no number, and this model predicts numbers. Use a classifier, or another target",
-            path=where,
-        ) from None
-
-
-def _classes(y: np.ndarray, where: str) -> tuple[tuple[str, ...], np.ndarray]:
-    if (y.dtype.kind == "f" and not np.array_equal(y, np.round(y))) or (y.dtype.kind in "fiu" and _too_many(y)):
-        raise ConfigError(
-            f"has {len(np.unique(y))} different numbers, so it is an amount and no class, and this model is a classifier. "
-            "Use a regressor, or another target",
-            path=where,
-        )
-    values, indices = np.unique(y if y.dtype.kind in "fiub" else y.astype(str), return_inverse=True)
-    if len(values) < 2:
-        raise ConfigError(f"is '{values[0]}' in every row, so there is nothing to tell apart", path=where)
-    if len(values) > len(y) // 2:
-        raise ConfigError(
-            f"has {len(values)} different values in {len(y)} rows; a class needs several examples", path=where
-        )
-    return tuple(str(value) for value in values), indices.reshape(-1)
-
-
-def _too_many(y: np.ndarray) -> bool:
-    return len(np.unique(y)) > max(100, len(y) // 10)
-
-
-def _listed(names: Any) -> str:
-    names = [str(name) for name in names]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN + 1 else ""
-    return ", ".join(names[: _SHOWN if more else None]) + more

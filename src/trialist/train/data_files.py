@@ -7,14 +7,36 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from trialist.core.errors import ConfigError
+
+MEMORY_SHARE = {".parquet": 10}
+"""How many times its size a file may take in memory, by kind; ``USUAL`` for others."""
+USUAL = 3
+
+
+def file_of(data: Mapping[str, Any]) -> Path:
+    """The file that ``data.path`` names.
+
+    Raises:
+        ConfigError: It is no path.
+    """
+    path = data.get("path")
+    if not isinstance(path, str | Path):
+        raise ConfigError(f"must be the path of a file, not {path!r}", path="data.path")
+    return Path(path).expanduser()
+
+
+def memory_bytes() -> int:
+    """What this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def read_frame(file: Path, separator: object = None) -> pd.DataFrame:
@@ -46,17 +68,33 @@ def read_frame(file: Path, separator: object = None) -> pd.DataFrame:
         )
     if file.stat().st_size == 0:
         raise ConfigError(f"{file} is empty", path="data.path")
+    _check_size(file)
     try:
         frame = reader()
     except UnicodeDecodeError as error:
+        with file.open("rb") as raw:
+            start = raw.read(2)
+        kind = "UTF-16" if start in (b"\xff\xfe", b"\xfe\xff") else "in another encoding, or no text at all"
         raise ConfigError(
-            f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8", path="data.path"
+            f"{file} is not UTF-8 text (byte {error.start}): it is {kind}. Save it as UTF-8", path="data.path"
         ) from None
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror or error}", path="data.path") from None
     if frame.empty:
         raise ConfigError(f"{file} has column names and no rows", path="data.path")
+    frame.columns = [str(name) for name in frame.columns]
     return frame
+
+
+def _check_size(file: Path) -> None:
+    size, memory = file.stat().st_size, memory_bytes()
+    needed = size * MEMORY_SHARE.get(file.suffix.lower(), USUAL)
+    if needed > memory:
+        raise ConfigError(
+            f"{file} has {size / 1e9:.1f} GB and would take about {needed / 1e9:.1f} GB of memory, of which this machine has "
+            f"{memory / 1e9:.1f}. Train on a sample of its rows",
+            path="data.path",
+        )
 
 
 def _csv(file: Path, separator: object) -> pd.DataFrame:
@@ -67,17 +105,42 @@ def _csv(file: Path, separator: object) -> pd.DataFrame:
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
         raise ConfigError(f"{file} has more than one column '{twice[0]}'; rename them", path="data.path")
+    _check_names(header, file)
     if len(header) == 1:
-        for other, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-            if other in header[0]:
+        for other, name in ((",", "commas"), (";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+            if other in header[0] and other != separator:
                 raise ConfigError(
                     f'the columns of {file} are separated by {name}: give data.separator: "{other}"',
                     path="data.separator",
                 )
     try:
-        return pd.read_csv(file, sep=separator, encoding="utf-8-sig", skipinitialspace=True)
+        return pd.read_csv(file, sep=separator, encoding="utf-8-sig", skipinitialspace=True, low_memory=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ConfigError(f"{file} is no readable CSV file: {str(error).strip()}", path="data.path") from None
+
+
+def _check_names(header: list[str], file: Path) -> None:
+    """Raise ConfigError where the first line is no line of names."""
+    if header and all(_is_number(cell) for cell in header):
+        raise ConfigError(
+            f"the first line of {file} holds numbers ({', '.join(header[:4])}), so it has no line with the names of its "
+            "columns. Put one first",
+            path="data.path",
+        )
+    for place, name in enumerate(header, start=1):
+        if not name.strip() and len(header) > 1:
+            raise ConfigError(
+                f"column {place} of {file} has no name (row numbers that were saved along?). Give it one, or take it out",
+                path="data.path",
+            )
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _jsonl(file: Path) -> pd.DataFrame:
@@ -89,7 +152,12 @@ def _jsonl(file: Path) -> pd.DataFrame:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise ConfigError(f"{file}:{number} is no JSON: {error}", path="data.path") from None
+                whole = (
+                    "; it seems to be one JSON list, and here each line is an object of its own"
+                    if line[0] == "["
+                    else ""
+                )
+                raise ConfigError(f"{file}:{number} is no JSON: {error}{whole}", path="data.path") from None
             if not isinstance(row, dict):
                 raise ConfigError(
                     f"{file}:{number} must be a JSON object with a value for each column", path="data.path"
