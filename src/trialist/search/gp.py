@@ -6,14 +6,14 @@ log-EI over ranked candidates. Knows one metric, and no curve.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
-from numpy.typing import NDArray
 
 from trialist.core.events import Body, Event, Reported
 from trialist.core.options import Options
@@ -96,7 +96,7 @@ class GpSearcher:
         self._listed = size is not None and size <= MAX_LISTED
         self._points: Floats | None = None
         """All points of a small finite space, once they were needed."""
-        self._chain = Chain(self)
+        self._chain = Chain(self._fit_at)
 
     def suggest(self, number: int) -> Suggestion | Exhausted:
         """Params for trial ``number``.
@@ -140,6 +140,19 @@ class GpSearcher:
             rng.integers(len(losses), size=others),
         ]
         return np.unique(np.concatenate(parts))
+
+    def _fit_at(self, ended: int, before: Floats | None) -> Floats:
+        """Hyperparameters for what was known when so many trials had ended."""
+        prior, features = self.settings.prior, self._features
+        centre, data = prior.centre(features.num_groups), self.data(ended)
+        if len(data.rows) < MIN_SCORED or not data.values.any():
+            return centre
+        starts = [centre if before is None else before]
+        if before is not None and ended < 100 and ended % 10 < 2:
+            starts.append(centre)
+        rows = features.of(self._seen.points[data.rows])
+        turns = 25 if ended < 100 else 8
+        return fit(rows, data.values, features.groups, starts, prior=prior, max_iterations=turns)
 
     def _model_point(self, number: int) -> Floats | None:
         """The best new point; ``None``: there is none."""
@@ -190,34 +203,22 @@ class Chain:
 
     A function of the trials alone: the fits come at fixed counts, each over what was known then. Only the last is kept;
     a searcher that has just folded a long history makes up for all of them, so they become rare.
+
+    Args:
+        fit_at: The hyperparameters for a count, given those of the fit before (``None``: it is the first).
     """
 
-    def __init__(self, searcher: GpSearcher) -> None:
-        self._searcher = searcher
+    def __init__(self, fit_at: Callable[[int, Floats | None], Floats]) -> None:
+        self._fit_at = fit_at
         self._at = 0
         self._theta: Floats | None = None
 
     def at(self, ended: int) -> Floats:
         """The hyperparameters when so many trials have ended; ``ended`` never falls."""
-        while (following := next_fit(self._at)) <= ended:
-            self._theta = self._fit(following)
-            self._at = following
-        return self._centre() if self._theta is None else self._theta
-
-    def _centre(self) -> Floats:
-        return self._searcher.settings.prior.centre(self._searcher._features.num_groups)
-
-    def _fit(self, ended: int) -> Floats:
-        searcher, prior = self._searcher, self._searcher.settings.prior
-        data = searcher.data(ended)
-        if len(data.rows) < MIN_SCORED or not data.values.any():
-            return self._centre()
-        starts = [self._centre() if self._theta is None else self._theta]
-        if self._theta is not None and ended % 10 < 2 and ended < 100:
-            starts.append(self._centre())
-        rows = searcher._features.of(searcher._seen.points[data.rows])
-        many = ended >= 100
-        return fit(rows, data.values, searcher._features.groups, starts, prior=prior, max_iterations=8 if many else 25)
+        while self._theta is None or next_fit(self._at) <= ended:
+            self._at = next_fit(self._at)
+            self._theta = self._fit_at(self._at, self._theta)
+        return self._theta
 
 
 def next_fit(ended: int) -> int:
