@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trialist import registry
+from trialist.analysis.analyze import analyze
 from trialist.api.assembling import as_metrics
 from trialist.api.following import progress_bar, shows_progress
 from trialist.api.opening import create_study
@@ -303,6 +304,32 @@ class HPOptimizer:
                 tree = set_path(tree, keys, value, create=True)
         best: dict[str, Any] = tree
         return best
+
+    def analyze_results(
+        self,
+        results: HPOResults | None = None,
+        *,
+        method: str = "ped_anova",
+        metric: str | None = None,
+        top_k: int = 10,
+    ) -> dict[str, Any]:
+        """What the trials have shown, as a plain dict; any study will do, also one in which all failed.
+
+        Args:
+            results: ``None``: those of the last ``optimize``.
+            method: How importance is measured: ``ped_anova``, or ``fanova`` (needs scikit-learn).
+            metric: One of the study's; ``None``: the first.
+            top_k: How many of the best trials are told.
+
+        Returns:
+            ``best_trial`` (``score``, ``params``, ``number``), ``parameter_importance`` (name to share), ``top_k_trials``,
+            ``convergence``, ``failures``, ``duration``, ``early_stopping_savings``, and a few more.
+
+        Raises:
+            ConfigError: Nothing was optimised yet.
+            UnknownName: There is no such method or metric.
+        """
+        return analyze(self._results(results), method=method, metric=metric, top_k=top_k)
 
     def _results(self, given: HPOResults | None) -> HPOResults:
         found = self.results if given is None else given
