@@ -133,7 +133,10 @@ def search(words: str, course: Course) -> None:
 
 
 def fingerprint(words: str, *, kind: str = "searcher") -> str:
-    """A hash over the source of a searcher or scheduler and of what it stands on."""
+    """A hash over the code of a searcher or scheduler and of what it stands on in its room; comments do not count.
+
+    What a space means is left out: it belongs to the tasks, whose ``version`` rises when their points change.
+    """
     name = Named.of(words).name
     module = (name if ":" in name else BUILT_IN[kind][name]).partition(":")[0]
     return _digest(module)
@@ -141,29 +144,40 @@ def fingerprint(words: str, *, kind: str = "searcher") -> str:
 
 @cache
 def _digest(module: str) -> str:
-    seen: dict[str, bytes] = {}
+    seen: dict[str, str] = {}
     queue = [module]
     while queue:
         one = queue.pop()
         path = _file(one)
         if one in seen or path is None:
             continue
-        seen[one] = path.read_bytes()
-        queue += _imports(one, seen[one])
-        if b"registry" in seen[one]:  # it finds others by name
+        source = path.read_bytes()
+        tree = ast.parse(source)
+        seen[one] = _code(tree)
+        queue += _imports(tree)
+        if b"registry" in source:  # it finds others by name
             queue += [f"trialist.search.{other.stem}" for other in (SOURCE / "trialist" / "search").glob("*.py")]
-    return hashlib.sha256(b"".join(seen[one] for one in sorted(seen))).hexdigest()[:12]
+    return hashlib.sha256("\n".join(seen[one] for one in sorted(seen)).encode()).hexdigest()[:12]
 
 
-def _imports(module: str, source: bytes) -> Iterator[str]:
-    """What a module imports of what a searcher stands on: rooms that only carry records and errors are left out."""
-    for node in ast.walk(ast.parse(source)):
+def _code(tree: ast.Module) -> str:
+    """The code without comments and docstrings."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [one for one in body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    """What a module imports of the rooms of searchers and schedulers."""
+    for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        yield from (n for n in names if n.startswith(("trialist.search", "trialist.schedule", "trialist.space")))
+        yield from (name for name in names if name.startswith(("trialist.search", "trialist.schedule")))
 
 
 def _file(module: str) -> Path | None:
