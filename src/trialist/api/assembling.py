@@ -171,7 +171,12 @@ def objective_executor(
             executor(launch(shipped(objective), metric_names=metric_names), **options, **more),
             Spec(name=chosen, options=options if target is None else {"function": target, **options}),
         )
-    raise UserError(f"executor '{chosen}' does not run Python functions: use 'inline', 'pool' or 'command'")
+    if chosen == "ray":
+        target = importable(objective)
+        recorded_options = options if target is None else {"function": target, **options}
+        made = executor(shipped(objective), metric_names=metric_names, **options)
+        return Made(made, Spec(name=chosen, options=recorded_options))
+    raise UserError(f"executor '{chosen}' does not run Python functions: use 'inline', 'pool', 'command' or 'ray'")
 
 
 def check_executor_options(name: str, options: Mapping[str, Any]) -> None:

@@ -154,6 +154,8 @@ def _engine(store: Store, lease: Lease, space: SearchSpace, request: LeadRequest
     needs = spec.resources if request.configured is None else request.configured.resources
     turn = request.turn
     places = (machine_resources(), visible_devices()) if turn is None else (turn.capacity, turn.devices)
+    if request.executor.is_elsewhere:
+        places = ({}, [])
     searcher = request.searcher or make_searcher(spec, space)
     assembly = Assembly(
         store=store,

@@ -220,6 +220,8 @@ class Executor(Protocol):
     parks: bool
     """True: a parked trial may wait while others run. False: ``sink`` must answer a ``ParkedSignal`` with ``go_on``,
     ``evict`` or ``stop`` before it returns."""
+    is_elsewhere: bool
+    """True: trials run on other machines, where somebody else finds them room; of what this one has nothing is counted."""
 
     def worker(self) -> str:
         """Where the next attempt will run, e.g. ``pid 4711 on gpu-box``."""

@@ -84,6 +84,7 @@ class CommandExecutor:
     """Those that people may give."""
     runs_ahead = False
     parks = True
+    is_elsewhere = False
 
     def __init__(self, prepare: Prepare, *, grace_s: float = 10.0) -> None:
         if isinstance(grace_s, bool) or not isinstance(grace_s, (int, float)) or not 0 <= grace_s < float("inf"):

@@ -48,6 +48,7 @@ class InlineExecutor:
     name = "inline"
     runs_ahead = True
     parks = False
+    is_elsewhere = False
 
     def __init__(self, objective: Callable[..., Any], metric_names: Sequence[str] = ()) -> None:
         self._objective = Objective(objective, metric_names)

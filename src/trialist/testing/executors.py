@@ -214,6 +214,8 @@ class ExecutorContract:
     """How the end of a function that raised is told; ``EXITED`` where functions run as scripts."""
     checks_results = True
     """Whether the executor sees what a function returned; scripts return nothing."""
+    worker_words = "pid "
+    """What the name of a place has in it."""
 
     def make(self, objective: Callable[[TrialContext], Any], metric_names: tuple[str, ...]) -> Executor:
         """A new executor for one of the objectives above."""
@@ -490,7 +492,7 @@ class ExecutorContract:
         drive.executor.close()
 
     def test_the_worker_has_a_name(self) -> None:
-        assert "pid " in self.drive(returns_nothing).executor.worker()
+        assert self.worker_words in self.drive(returns_nothing).executor.worker()
 
 
 # --- processes -------------------------------------------------------------------------------------------------------

@@ -86,6 +86,7 @@ class ScriptedExecutor:
 
     name = "scripted"
     runs_ahead = False
+    is_elsewhere = False
 
     def __init__(self, script: Script, *, parks: bool = True, checkpoints: str | None = None) -> None:
         self.parks = parks
