@@ -6,10 +6,16 @@
 
 from __future__ import annotations
 
+import os
+
 from tasks.lcbench import lcbench_tasks
 from tasks.real import real_tasks
 from tasks.synthetic import synthetic_tasks
 from tasks.task import Task, cache_room
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    # Libraries that a searcher loads at its first ask come after threadpoolctl has set its limits; they read these.
+    os.environ.setdefault(_name, "1")
 
 GROUPS = ("lcbench", "real", "synthetic")
 COUNTED = ("lcbench", "real")

@@ -130,7 +130,7 @@ MLP_SPACE = SearchSpace.of(
         "momentum": uniform(0.0, 0.98),
     }
 )
-MLP_TRAININGS = 240
+MLP_TRAININGS = 220
 
 
 def train(name: str, params: Params, seed: int = 0) -> Curve:
