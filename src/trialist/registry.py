@@ -56,6 +56,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sklearn": "trialist.train.sklearn:SklearnModel",
         "mlp": "trialist.train.mlp:MlpModel",
         "ppo": "trialist.train.ppo:PpoModel",
+        "text_classifier": "trialist.train.text:TextClassifier",
     },
 }
 """Kind to name to ``module:attribute``."""

@@ -46,7 +46,7 @@ for module in pkgutil.walk_packages(trialist.__path__, "trialist."):
     try:
         importlib.import_module(module.name)
     except trialist.MissingExtra as error:
-        assert module.name.startswith("trialist.store.postgresql"), error
+        assert module.name.startswith(("trialist.store.postgresql", "trialist.train.", "trialist.analysis.")), error
     seen += 1
 assert seen > 15, seen
 print("imported", seen)
@@ -75,17 +75,28 @@ for module in pkgutil.iter_modules(testing.__path__, "trialist.testing."):
     assert not free & {"libraries", "spaces", "store_machine", "stores"}
 
 
-def test_a_missing_library_is_named_with_its_line() -> None:
-    code = """
+@pytest.mark.parametrize(
+    ("missing", "model", "extra"),
+    [
+        ("sklearn", {"type": "sklearn", "estimator": "LogisticRegression"}, "sklearn"),
+        ("torch", {"type": "mlp"}, "torch"),
+        ("transformers", {"type": "text_classifier"}, "text"),
+        ("stable_baselines3", {"type": "ppo"}, "rl"),
+    ],
+)
+def test_a_missing_library_is_named_with_its_line(missing: str, model: dict[str, str], extra: str) -> None:
+    code = f"""
 from trialist import MissingExtra, TrainingEngine
-try:
-    TrainingEngine().train({"type": "sklearn", "estimator": "LogisticRegression"}, {"dataset": "iris"}, {})
-except MissingExtra as error:
-    print(error)
+engine, model, data = TrainingEngine(), {model!r}, {{"dataset": "iris"}}
+for ask in (engine.train, engine.inspect, lambda model, data: engine.check({{"model": model, "data": data}})):
+    try:
+        ask(model, data)
+    except MissingExtra as error:
+        print(error)
 """
-    done = run_without(["sklearn"], code)
+    done = run_without(["sklearn", "torch", "transformers", "stable_baselines3"], code)
     assert done.returncode == 0, done.stderr
-    assert "pip install 'trialist[sklearn]'" in done.stdout
+    assert done.stdout.count(f"needs '{missing}', which is not installed: pip install 'trialist[{extra}]'") == 3
 
 
 @pytest.mark.parametrize("module", sorted(registry.EXTRAS))

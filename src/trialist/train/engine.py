@@ -215,13 +215,6 @@ def _type_names(model: Config, file: str | None) -> list[str]:
     # A pretrained encoder plus a head made of layers can only be the text classifier.
     known = ", ".join(TrainingEngine.model_types())
     if "name" in model and "classification_head" in model:
-        if "text_classifier" not in TrainingEngine.model_types():
-            raise ConfigError(
-                "'name' with 'classification_head' describes a text classifier, which nothing here can train (there is: "
-                f"{known}); {WAYS_OUT}",
-                file=file,
-                path="model",
-            )
         return ["text_classifier"]
     raise ConfigError(f"is missing. Give one of: {known}. Otherwise, {WAYS_OUT}", file=file, path="model.type")
 
