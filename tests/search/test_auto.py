@@ -10,7 +10,7 @@ import pytest
 
 from trialist import registry
 from trialist.core.errors import ConfigError
-from trialist.core.events import AttemptStarted, StudyCreated, TrialEnded
+from trialist.core.events import AttemptStarted, Reported, StudyCreated, TrialEnded, TrialPaused
 from trialist.core.records import (
     Bound,
     Budget,
@@ -124,6 +124,24 @@ def test_several_metrics_are_for_the_estimator():
     history = plane(metrics=metrics).grow(8)
     assert parts(history) == ["start"] * 5 + ["tpe"] * 3
     replays(history)
+
+
+def test_where_a_scheduler_pauses_trials_the_estimator_learns_from_what_they_reported():
+    history = plane(pending=10**9)
+    for number in range(12):
+        history.grow(1)
+        history.emit(AttemptStarted(trial=number, attempt=1))
+        history.emit(Reported(trial=number, attempt=1, step=1, metrics={"loss": float(number)}))
+        history.emit(TrialPaused(trial=number, attempt=1, step=1, parked=False, by="asha"))
+    assert parts(history) == ["start"] * 5 + ["tpe"] * 7
+    replays(history)
+
+
+def test_what_a_person_pauses_changes_nothing():
+    history = plane().grow(5)
+    history.suggested(Suggestion(params={"x": 0.5, "y": 0.5}), "enqueue")
+    history.emit(TrialPaused(trial=5, attempt=0, step=None, parked=False, by="person"))
+    assert parts(history.grow(1))[-1] == "gp"
 
 
 def test_where_nothing_is_feasible_the_search_is_for_what_is():

@@ -1,8 +1,8 @@
 """Auto: picks and mixes the other searchers by space, budget and history, so that nobody has to.
 
 Its own are the first suggestions: the default configuration, the best of earlier studies, and points that fill the space.
-Then a Gaussian process takes over, or a tree-structured Parzen estimator where there are several metrics. Nothing heavy is
-loaded before one of these is asked. Knows no model.
+Then a Gaussian process takes over, or a tree-structured Parzen estimator where there are several metrics or trials are paused.
+Nothing heavy is loaded before one of these is asked. Knows no model.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from enum import StrEnum
 from typing import Any
 
 from trialist import registry
-from trialist.core.events import Body, Event, Reported, StudyCreated, TrialEnded, TrialSuggested
+from trialist.core.events import Body, Event, Reported, StudyCreated, TrialEnded, TrialPaused, TrialSuggested
 from trialist.core.options import Options
 from trialist.core.ports import Searcher
 from trialist.core.records import (
+    PERSON,
     Exhausted,
     Metric,
     Mode,
@@ -67,8 +68,9 @@ class AutoSearcher:
     """The searcher to take when there is no reason for another one; never ends.
 
     In this order: the study's default configuration; the best params of earlier studies; points that fill the space, up to
-    five trials in all; then the mixture. One metric: a Gaussian process, and later now and then a random point. Several: a
-    tree-structured Parzen estimator by non-dominated rank and volume. Without a metric it is random search. Where results
+    five trials in all; then the mixture. One metric: a Gaussian process, and later now and then a random point. Several
+    metrics, or a scheduler that pauses trials: a tree-structured Parzen estimator, by non-dominated rank and volume, or by
+    what paused trials have reported. Without a metric it is random search. Where results
     must keep constraints and none does yet, the search is for one that does. No params are suggested twice as long as a
     finite space has others.
 
@@ -84,7 +86,7 @@ class AutoSearcher:
 
     name = "auto"
     heeds = frozenset({"default", "warm_start"})
-    reads: frozenset[type[Body]] = frozenset({StudyCreated, TrialSuggested, Reported, TrialEnded})
+    reads: frozenset[type[Body]] = frozenset({StudyCreated, TrialSuggested, Reported, TrialPaused, TrialEnded})
 
     def __init__(self, space: SearchSpace, *, metrics: Sequence[Metric] = (), seed: int = 0, **options: Any) -> None:
         Options("searcher 'auto'", options).done()
@@ -107,6 +109,8 @@ class AutoSearcher:
         self._feasible = 0
         """Those of these that keep the outcome constraints."""
         self._constraints: tuple[OutcomeConstraint, ...] = ()
+        self._pauses = False
+        """Whether a scheduler pauses trials, so that most of what is known are reports of trials that have not ended."""
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
@@ -131,6 +135,8 @@ class AutoSearcher:
             return self._first[0][0]
         if not self._metrics or not self._codec.dimension:
             return Part.RANDOM
+        if self._pauses and self._known >= START:
+            return Part.TPE
         if self._known < START or self._scored < MIN_SCORED:
             return Part.START
         if self._known >= EXPLORED_FROM and stable_seed("auto explores", self._seed, number) % EXPLORED_EACH == 0:
@@ -157,6 +163,8 @@ class AutoSearcher:
             self._first = _first(body.spec, self._space)
         elif isinstance(body, TrialSuggested):
             self._suggested(body)
+        elif isinstance(body, TrialPaused):
+            self._pauses = self._pauses or body.by != PERSON
         elif isinstance(body, TrialEnded):
             self._ended(body)
         self._random.update(event, trial)
@@ -246,7 +254,7 @@ class _Models:
 
     def _loaded(self) -> dict[Part, Searcher]:
         if self._parts is None:
-            names = {Part.GP: "gp"} if len(self._metrics) == 1 else {Part.TPE: "tpe"}
+            names = {Part.TPE: "tpe", **({Part.GP: "gp"} if len(self._metrics) == 1 else {})}
             self._parts = {part: self._made(name, self._metrics) for part, name in names.items()}
             if self._constraints and Part.FEASIBLE not in self._forgotten:
                 self._parts[Part.FEASIBLE] = self._made("gp", (_EXCESS,))
