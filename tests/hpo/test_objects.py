@@ -11,7 +11,7 @@ from trialist import HPOptimizer, HPOResults, SearchSpace, UserError, load_study
 from trialist.api.leading import Turn
 from trialist.core.errors import ConfigError, ObjectiveError
 from trialist.core.records import Holder, Lease, Metric, Mode
-from trialist.hpo.choosing import choose_scheduler, choose_searcher
+from trialist.hpo.choosing import choose_scheduler, choose_searcher, epochs_of
 from trialist.hpo.queued import lead_queued
 from trialist.schedule.asha import AshaScheduler
 from trialist.search.random import RandomSearcher
@@ -48,7 +48,34 @@ def test_what_is_neither_is_refused() -> None:
     with pytest.raises(ConfigError, match="give the searcher by name"):
         choose_searcher(AshaScheduler(metrics=LOSS), space, LOSS, 0)
     with pytest.raises(ConfigError, match="give the scheduler by name"):
-        choose_scheduler(RandomSearcher(space, metrics=LOSS, seed=0))
+        choose_scheduler(RandomSearcher(space, metrics=LOSS, seed=0), None)
+
+
+@pytest.mark.parametrize(
+    ("given", "epochs", "options"),
+    [
+        ("asha", 9, {"max_steps": 9}),
+        ("asha", None, {}),
+        ({"name": "asha", "max_steps": 5}, 9, {"max_steps": 5}),
+        ({"name": "asha", "rungs": [1, 3]}, 9, {"rungs": [1, 3]}),
+        ("pbt", 9, {"max_steps": 9}),
+        ("median", 9, {}),
+    ],
+)
+def test_a_scheduler_is_told_how_long_a_trial_is(given: Any, epochs: int | None, options: dict[str, Any]) -> None:
+    spec = choose_scheduler(given, epochs).spec
+    assert spec is not None
+    assert dict(spec.options) == options
+
+
+def test_the_length_of_a_trial_is_what_configs_or_space_say() -> None:
+    where = {"n": "training.epochs"}
+    assert epochs_of(SearchSpace.of({"n": [3, 9, 5]}), {}, where) == 9
+    assert epochs_of(SearchSpace.of({"n": {"type": "randint", "low": 2, "high": 7}}), {}, where) == 7
+    assert epochs_of(SearchSpace.of(X), {"num_epochs": 4}, {"x": "model.x"}) == 4
+    assert epochs_of(SearchSpace.of(X), {}, {"x": "model.x"}) is None
+    with pytest.raises(ConfigError, match=r"scheduler: 'pbt' must know how long.*training_config=\{'epochs': 20\}"):
+        choose_scheduler("pbt", None)
 
 
 @pytest.mark.extras

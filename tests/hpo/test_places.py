@@ -201,6 +201,14 @@ def test_wrong_configs_are_named_before_anything_runs() -> None:
         Sections.of({}, "iris", {})
 
 
+def test_what_an_estimator_does_not_have_is_found_before_any_trial() -> None:
+    forest = {"type": "sklearn", "estimator": "RandomForestClassifier"}
+    with pytest.raises(ConfigError, match=r"param_space\.learning_rate: RandomForestClassifier has no learning rate"):
+        plan({"learning_rate": LR}, forest)
+    with pytest.raises(ConfigError, match=r"^training\.batch_size: RandomForestClassifier has no batch size"):
+        plan({"max_depth": [2, 3]}, forest, {"batch_size": 8})
+
+
 def test_the_default_is_what_the_configs_say_of_all_that_is_searched() -> None:
     space = SearchSpace.of({"width": {"type": "randint", "low": 1, "high": 64}, "lr": LR})
     where = {"width": "model.width", "lr": "training.lr"}

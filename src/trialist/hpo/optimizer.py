@@ -25,7 +25,7 @@ from trialist.core.errors import ConfigError, StudyExists, StudyMismatch
 from trialist.core.ports import Store
 from trialist.core.records import Budget, Params, Spec, Trial
 from trialist.engine.placement import Placement, machine_resources, visible_devices
-from trialist.hpo.choosing import choose_scheduler, choose_searcher
+from trialist.hpo.choosing import choose_scheduler, choose_searcher, epochs_of
 from trialist.hpo.engines import LOCAL, HPOEngine, Request, choose_engine, objective_of
 from trialist.hpo.narration import Narrator
 from trialist.hpo.planning import Plan, make_plan
@@ -140,7 +140,7 @@ class HPOptimizer:
             mode: ``min`` or ``max``; ``None``: the model type's, else as the metric's name tells.
             search_algorithm: A searcher by name or as ``{"name": …, option: value}``; a searcher object; a sampler of Optuna.
             scheduler: Ends or pauses trials early, by what they report: by name, as ``{"name": "asha", "eta": 3}``, or an
-                object.
+                object. Its ``max_steps`` is the number of epochs, where you do not say.
             param_mapping: Where parameters are written: ``{"lr": "hyperparameters.learning_rate"}``, a path inside
                 ``model_config``, or with the prefix ``data.`` or ``training.``. Without it the model type says who reads a name.
             resources_per_trial: ``{"cpu": 2, "gpu": 0.5, "memory_gb": 4}``; a trial that uses more memory is ended.
@@ -195,7 +195,8 @@ class HPOptimizer:
             jobs=max_concurrent_trials,
         )
         searching = choose_searcher(search_algorithm, plan.space, as_metrics(*plan.goals), seed)
-        deciding = choose_scheduler(scheduler)
+        record = plan.record
+        deciding = choose_scheduler(scheduler, epochs_of(plan.space, record.training, record.places))
         study = self._study(
             plan,
             study_name,

@@ -176,6 +176,9 @@ class TrainingEngine:
         _refuse_unknown(job, "model", model, declared.model)
         _refuse_unknown(job, "data", data_config, declared.data)
         _refuse_unknown(job, "training", training, declared.training)
+        check: Callable[[Job], object] | None = getattr(model_type, "check", None)
+        if check is not None:
+            check(job)
         return model_type, job, declared
 
     @classmethod

@@ -92,7 +92,11 @@ class Job:
 
 
 class ModelType(Protocol):
-    """A kind of model that can be trained; made anew for each training, without arguments."""
+    """A kind of model that can be trained; made anew for each training, without arguments.
+
+    One that also has ``check(job)`` says there what is wrong with the values of a job, before any data is touched: whoever
+    plans many trainings asks it first.
+    """
 
     def describe(self, model: Config) -> Declaration:
         """What this type understands and tells, given the model section (``type`` left out).

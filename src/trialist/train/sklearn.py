@@ -55,6 +55,9 @@ class SklearnModel:
             primary=Metric(name=quality, mode=Mode.MAX),
         )
 
+    def check(self, job: Job) -> None:
+        estimator_values(estimator_class(job.model.get("estimator")), job)
+
     def train(self, job: Job) -> dict[str, float]:
         cls = estimator_class(job.model.get("estimator"))
         values = estimator_values(cls, job)
