@@ -112,6 +112,7 @@ def test_what_is_wrong_with_json_lines_is_said(tmp_path: Path, text: str, messag
         load(section(tmp_path, text, "d.jsonl"), classify=False)
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize(
     ("columns", "more", "classify", "message"),
     [
@@ -129,14 +130,13 @@ def test_what_is_wrong_with_json_lines_is_said(tmp_path: Path, text: str, messag
 def test_what_is_wrong_with_a_parquet_file_is_said(
     tmp_path: Path, columns: dict[str, Any], more: dict[str, Any], classify: bool, message: str
 ) -> None:
-    pytest.importorskip("pyarrow")
     pd.DataFrame(columns).to_parquet(tmp_path / "d.parquet")
     with pytest.raises(ConfigError, match=message):
         load({"path": str(tmp_path / "d.parquet"), "target": "label", **more}, classify=classify)
 
 
+@pytest.mark.extras
 def test_parquet_keeps_its_kinds(tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
     frame = pd.DataFrame(
         {"a": [1, 2, 3, 4], "c": pd.Categorical(list("xyxy")), "b": [True, False] * 2, "label": [0.5] * 4}
     )

@@ -55,7 +55,7 @@ def train(job: Job, reader: Reader, learning: Learning, texts: Texts, split: Spl
         tokens = [encoder.tokens(text) for text in texts.texts]
         targets = torch.as_tensor(texts.y, dtype=torch.long, device=device)
 
-        def outputs(rows: Sequence[int]) -> Any:
+        def outputs(rows: np.ndarray) -> Any:
             if reader.freeze:
                 module["encoder"].eval()
             ids, mask = _together([tokens[row] for row in rows], encoder.pad, device)
@@ -67,7 +67,7 @@ def train(job: Job, reader: Reader, learning: Learning, texts: Texts, split: Spl
 
 def _course(
     module: Any,
-    outputs: Callable[[Sequence[int]], Any],
+    outputs: Callable[[np.ndarray], Any],
     targets: Any,
     split: Split,
     learning: Learning,
