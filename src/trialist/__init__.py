@@ -28,6 +28,8 @@ _EXPORTS: dict[str, str] = {
     "HPOResults": "trialist.hpo:HPOResults",
     "load_results": "trialist.hpo:load_results",
     "ConfigLoader": "trialist.hpo:ConfigLoader",
+    "HPOVisualizer": "trialist.analysis.visualizer:HPOVisualizer",
+    "analyze": "trialist.analysis.analyze:analyze",
     "SearchSpace": "trialist.space:SearchSpace",
     "Float": "trialist.space:Float",
     "Int": "trialist.space:Int",

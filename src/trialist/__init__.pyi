@@ -1,6 +1,8 @@
 # Made from the table in __init__.py by `make stub`; a test holds the two equal.
 
 from trialist._version import __version__
+from trialist.analysis.analyze import analyze
+from trialist.analysis.visualizer import HPOVisualizer
 from trialist.api import (
     Study,
     create_study,
@@ -64,6 +66,7 @@ __all__ = [
     "Fixed",
     "Float",
     "HPOResults",
+    "HPOVisualizer",
     "HPOptimizer",
     "HyperParamSearch",
     "IllegalTransition",
@@ -90,6 +93,7 @@ __all__ = [
     "UnknownName",
     "UserError",
     "__version__",
+    "analyze",
     "checkpoint_dir",
     "create_study",
     "delete_study",

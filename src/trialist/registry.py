@@ -67,6 +67,8 @@ EXTRAS: dict[str, str] = {
     "sklearn": "sklearn",
     "psycopg": "postgres",
     "torch": "torch",
+    "matplotlib": "plots",
+    "plotly": "plots",
     "transformers": "text",
     "tokenizers": "text",
     "stable_baselines3": "rl",

@@ -101,7 +101,7 @@ def _convergence(
     told = {"best_so_far": steps, "first_score": None, "best_score": None, "improvement": None}
     if not ranked:
         return {**told, "trials_to_best": None, "trials_to_near_best": None, "trials_since_best": None}
-    scores = [value for value in values if value is not None]
+    scores = [value for place in ranked if (value := values[place]) is not None]
     best, first, middle = stairs[-1][1], stairs[0][1], median(scores)
     near = best + NEAR * (middle - best)
     reached = next(one["number"] for one in steps if not metric.mode.better(near, one["score"]))

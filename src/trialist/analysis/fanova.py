@@ -10,6 +10,10 @@ active takes random values, so that no tree can tell the branch by it.
 
 from __future__ import annotations
 
+from trialist import registry
+
+registry.optional("sklearn.tree", "importance by fANOVA")  # where it is missing, this names the line that installs it
+
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +49,7 @@ def importances(points: Floats, active: Bools, options: NDArray[np.int64], losse
     """
     trials, dimension = points.shape
     shares = []
+    losses = losses / (np.abs(losses).max(initial=0.0) or 1.0)  # squares of huge values would be infinite
     if trials >= 2 and np.ptp(losses) > 0:
         for number in range(TREES):
             rng = np.random.default_rng((seed, number))
@@ -88,10 +93,10 @@ def _boxes(tree: Any, dimension: int) -> _Boxes:
 def _shares(boxes: _Boxes, options: NDArray[np.int64]) -> Floats | None:
     """By column: the variance of the tree's mean over all other columns, as a share of its whole variance."""
     low, high = boxes.low.copy(), boxes.high.copy()
-    for column in np.flatnonzero(options):  # whole options: a threshold lies somewhere between two of them
-        count = int(options[column])
-        low[:, column] = np.ceil(low[:, column] * count - 0.5) / count
-        high[:, column] = np.ceil(high[:, column] * count - 0.5) / count
+    for choice in np.flatnonzero(options):  # whole options: a threshold lies somewhere between two of them
+        count = int(options[choice])
+        low[:, choice] = np.ceil(low[:, choice] * count - 0.5) / count
+        high[:, choice] = np.ceil(high[:, choice] * count - 0.5) / count
     sizes = high - low
     volumes = np.prod(sizes, axis=1)
     mean = float(volumes @ boxes.value)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from trialist import registry
+
+registry.optional("matplotlib", "a plot")  # where it is missing, this names the line that installs it
+
 import io
 from functools import cache
 from typing import Any

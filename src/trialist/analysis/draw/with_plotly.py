@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from trialist import registry
+
+registry.optional("plotly", "an interactive plot")  # where it is missing, this names the line that installs it
+
 import math
 from html import escape
 from typing import Any
@@ -53,7 +57,15 @@ def _dress(figure: go.Figure, plot: Plot, frames: list[Frame], theme: Theme, row
         title += f"<br><span style='font-size:12px;color:{theme.quiet}'>{_plain(line, 150)}</span>"
     bars = max((len(mark.x) for panel in plot.panels for mark in panel.marks if mark.tags), default=0)
     figure.update_layout(
-        title={"text": title, "x": 0.01, "xanchor": "left", "yref": "container", "y": 0.98, "yanchor": "top"},
+        title={
+            "text": title,
+            "x": 0.01,
+            "xanchor": "left",
+            "yref": "container",
+            "y": 1,
+            "yanchor": "top",
+            "pad": {"t": 18},
+        },
         font={"family": _FONT, "size": 12, "color": theme.text},
         paper_bgcolor=theme.paper,
         plot_bgcolor=theme.paper,

@@ -57,7 +57,8 @@ def learning_curves(snapshot: Snapshot, metric: Metric, top_k: int | None = None
     ]
     steps = [x for _, points in curves for x, _ in points]
     note = "" if curves else "no trial has reported at two steps or more"
-    thin = f"{counted(len(curves), 'curve')} of {len(snapshot.trials):,} trials shown"
+    there = sum(trial.step is not None for trial in snapshot.trials)
+    thin = f"the curves of {len(curves):,} of {there:,} trials that reported are shown"
     return Plot(
         kind="learning-curves",
         title="Learning curves",
@@ -71,7 +72,7 @@ def learning_curves(snapshot: Snapshot, metric: Metric, top_k: int | None = None
                 note=note,
             ),
         ),
-        note=thin if curves and len(chosen) < len(snapshot.trials) else "",
+        note=thin if curves and len(chosen) < there else "",
     )
 
 

@@ -106,7 +106,7 @@ def parallel_coordinates(snapshot: Snapshot, metric: Metric, names: Sequence[str
     )
     shown = f"the {len(rows)} best of {len(ranked):,}" if top_k is not None and len(rows) < len(ranked) else ""
     thin = f"{len(rows):,} of {len(ranked):,} trials shown" if not shown and len(rows) < len(ranked) else ""
-    note = empty_note(snapshot, metric)
+    note = empty_note(snapshot, metric) or ("" if rows else "every trial breaks a constraint")
     return Plot(
         kind="parallel-coordinates",
         title="Parallel coordinates",

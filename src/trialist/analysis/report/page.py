@@ -35,7 +35,7 @@ p{margin:4px 0 12px}.soft,.sub{color:var(--soft)}.sub{font-size:13px;margin:0 0 
 table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}
 th{font-weight:600;color:var(--soft);text-align:left;white-space:nowrap}
 th,td{padding:6px 14px 6px 0;border-bottom:1px solid var(--grid);vertical-align:top}
-td.num,th.num{text-align:right}td.key{color:var(--soft)}
+td.num,th.num{text-align:right;white-space:nowrap}td.key{color:var(--soft)}
 code{font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 .best td{width:50%}tr.first td{font-weight:600}
 .bad{color:var(--bad)}
@@ -217,7 +217,7 @@ def _foot(page: Page) -> Iterable[str]:
 
 def _value(value: Any, most: int) -> str:
     if isinstance(value, float):
-        return number(value)
+        return f"{value:.6g}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return _one_line(text, most)
 
