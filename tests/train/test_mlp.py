@@ -165,6 +165,8 @@ def test_a_diverged_training_tells_it_and_ends() -> None:
 )
 def test_a_mistake_is_named_where_it_was_made(model: dict[str, Any], training: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
+        TrainingEngine().inspect(model, IRIS, training)
+    with pytest.raises(ConfigError, match=message):
         TrainingEngine().train(model, IRIS, training)
 
 

@@ -165,3 +165,28 @@ def test_a_diverged_model_is_told_as_infinite_and_not_as_a_number() -> None:
     metrics = train("DummyRegressor", {"dataset": "diabetes"}, strategy="constant", constant=1e300)
     assert metrics["val_loss"] == math.inf
     assert metrics["score"] == -math.inf
+
+
+@pytest.mark.parametrize(
+    ("model", "training", "left", "more"),
+    [
+        ({"estimator": "RandomForestClassifier", "n_estimators": 5}, {"cv": 4}, 2, [3, 4]),
+        ({"estimator": "RandomForestClassifier", "n_estimators": 5}, {"cv": 4}, 4, []),
+        ({"estimator": "Ridge", "alpha": 3.0}, {}, 1, []),
+    ],
+)
+def test_folds_and_single_fits_are_not_done_twice(
+    model: dict[str, Any], training: dict[str, Any], left: int, more: list[int], trainings: Any
+) -> None:
+    data = {"dataset": "diabetes" if model["estimator"] == "Ridge" else "wine"}
+    sections = ({"type": "sklearn", **model}, data, training)
+    steps, whole = trainings.whole(*sections)
+    assert steps == list(range(1, training.get("cv", 1) + 1))
+    kept = trainings.left_at(left, *sections)
+    assert trainings.resumed(kept, left, *sections) == (more, whole)
+
+
+def test_a_checkpoint_of_another_kind_is_told(tmp_path: Path) -> None:
+    model = {"type": "sklearn", "estimator": "SGDClassifier"}
+    with pytest.raises(ConfigError, match="holds no estimator that can be read"):
+        TrainingEngine().train(model, IRIS, {"epochs": 2}, checkpoint=Keeper(tmp_path / "d", start=tmp_path))

@@ -71,14 +71,20 @@ class MlpModel:
             primary=Metric(name="val_loss", mode=Mode.MIN),
         )
 
+    def check(self, job: Job) -> None:
+        Shape.of(job), _learning(job)
+
     def train(self, job: Job) -> dict[str, float]:
-        shape = Shape.of(job)
-        learning = Learning.of(job, epochs=20, batch_size=64, lr=1e-3)
+        shape, learning = Shape.of(job), _learning(job)
         table = tables.load(job.data, classify=shape.classify)
         metrics: dict[str, float] = registry.resolve("trialist.train.mlp_torch:train", WHAT)(
             job, shape, learning, table, tables.split(table, job.data)
         )
         return metrics
+
+
+def _learning(job: Job) -> Learning:
+    return Learning.of(job, epochs=20, batch_size=64, lr=1e-3)
 
 
 def _hidden(job: Job) -> tuple[int, ...]:

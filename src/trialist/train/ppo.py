@@ -117,6 +117,9 @@ class PpoModel:
             primary=Metric(name="mean_reward", mode=Mode.MAX),
         )
 
+    def check(self, job: Job) -> None:
+        Agent.of(job)
+
     def train(self, job: Job) -> dict[str, float]:
         metrics: dict[str, float] = registry.resolve("trialist.train.ppo_torch:train", WHAT)(job, Agent.of(job))
         return metrics

@@ -28,6 +28,7 @@ from trialist.train.estimators import (
     trains_in_epochs,
 )
 from trialist.train.model_type import Config, Declaration, Job
+from trialist.train.values import whole
 
 TRAINING = frozenset({"lr", "epochs", "batch_size", "seed", "cv"})
 STATE = "estimator.pkl"
@@ -61,7 +62,7 @@ class SklearnModel:
     def train(self, job: Job) -> dict[str, float]:
         cls = estimator_class(job.model.get("estimator"))
         values = estimator_values(cls, job)
-        epochs, folds = _whole(job, "epochs", least=1), _whole(job, "cv", least=2)
+        epochs, folds = whole(job, "training", "epochs"), whole(job, "training", "cv", least=2)
         if epochs is not None and folds is not None:
             raise ConfigError("cannot be combined with training.cv; keep one", path=job.path("training", "epochs"))
         if epochs is not None and not trains_in_epochs(cls, values):
@@ -74,14 +75,12 @@ class SklearnModel:
             split = tables.split(table, job.data)
             if epochs is not None:
                 return _in_epochs(cls, values, job, table, split, epochs)
-            metrics = _fit_once(cls(**values), job, table, split)
+            return _at_once(cls(**values), job, table, split)
         except ValueError as error:
             # scikit-learn's own word on a bad value; the class is not public.
             if type(error).__name__ != "InvalidParameterError":
                 raise
             raise ConfigError(str(error), path="model") from error
-        job.report(step=1, **metrics)
-        return metrics
 
 
 def estimator_values(cls: type[Any], job: Job) -> dict[str, Any]:
@@ -136,6 +135,19 @@ def _epochs_as_parameter(cls: type[Any], job: Job, values: dict[str, Any], epoch
     return {**values, "max_iter": epochs}
 
 
+def _at_once(model: Any, job: Job, table: Table, split: Split) -> dict[str, float]:
+    """Fit once, report once, and keep the fitted model as a checkpoint."""
+    if _goes_on(job):
+        metrics: dict[str, float] = dict(_saved(job, "metrics")["metrics"])  # there was nothing left but to end
+        return metrics
+    metrics = _fit_once(model, job, table, split)
+    try:
+        job.report(step=1, **metrics)
+    finally:
+        _keep(job, {"model": model, "epochs": 1, "metrics": metrics})
+    return metrics
+
+
 def _fit_once(model: Any, job: Job, table: Table, split: Split) -> dict[str, float]:
     x = _inputs(job, table, split.train)
     model.fit(x[split.train], table.y[split.train])
@@ -149,14 +161,21 @@ def _cross_validate(cls: type[Any], values: Mapping[str, Any], job: Job, table: 
     order = np.random.default_rng(tables.seed_of(job.data, "data.seed")).permutation(len(table.y))
     if table.classes:
         order = order[np.argsort(table.y[order], kind="stable")]  # dealing out sorted classes stratifies
-    scores: list[dict[str, float]] = []
-    mean: dict[str, float] = {}
-    for fold in range(folds):
+    scores: list[dict[str, float]] = list(_saved(job, "folds")["folds"]) if _goes_on(job) else []
+    mean = _mean(scores)
+    for fold in range(len(scores), folds):
         val = order[fold::folds]
         scores.append(_fit_once(cls(**values), job, table, Split(train=np.setdiff1d(order, val), val=val)))
-        mean = {name: float(np.mean([one[name] for one in scores])) for name in scores[0]}
-        job.report(step=fold + 1, **mean)
+        mean = _mean(scores)
+        try:
+            job.report(step=fold + 1, **mean)
+        finally:
+            _keep(job, {"folds": scores})
     return mean
+
+
+def _mean(scores: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([one[name] for one in scores])) for name in (scores[0] if scores else ())}
 
 
 def _in_epochs(
@@ -175,9 +194,7 @@ def _in_epochs(
             job.report(step=epoch + 1, **metrics)
         finally:
             # Also where the report told the trial to leave: it goes on from here without training this epoch again.
-            if job.checkpoints is not None:
-                saved = pickle.dumps({"model": model, "epochs": epoch + 1, "metrics": metrics})
-                job.checkpoints.save_checkpoint(lambda folder, saved=saved: (folder / STATE).write_bytes(saved))  # type: ignore[misc]
+            _keep(job, {"model": model, "epochs": epoch + 1, "metrics": metrics})
     return metrics
 
 
@@ -186,13 +203,42 @@ def _start(cls: type[Any], values: Mapping[str, Any], job: Job) -> tuple[Any, in
     given = job.checkpoints
     if given is None or given.checkpoint is None:
         return cls(**values), 0, {}
-    # Our own file, written by the same kind of trial process that reads it here.
-    saved = pickle.loads((Path(given.checkpoint) / STATE).read_bytes())  # noqa: S301
+    saved = _saved(job, "model")
     model = saved["model"].set_params(**values)
     if given.resume_step is not None:
         return model, int(saved["epochs"]), dict(saved["metrics"])
     _renew(model, keep_optimizer=given.warm_start == "optimizer")
     return model, 0, {}
+
+
+def _goes_on(job: Job) -> bool:
+    return job.checkpoints is not None and job.checkpoints.resume_step is not None
+
+
+def _keep(job: Job, state: dict[str, Any]) -> None:
+    if job.checkpoints is not None:
+        saved = pickle.dumps(state)
+        job.checkpoints.save_checkpoint(lambda folder: (folder / STATE).write_bytes(saved))
+
+
+def _saved(job: Job, needed: str) -> dict[str, Any]:
+    """What ``_keep`` wrote, ``needed`` among it.
+
+    Raises:
+        ConfigError: The checkpoint is of another kind of training.
+    """
+    assert job.checkpoints is not None
+    file = Path(job.checkpoints.checkpoint or "") / STATE
+    try:
+        # Our own file, written by the same kind of trial process that reads it here.
+        saved: dict[str, Any] = pickle.loads(file.read_bytes())  # noqa: S301
+        saved[needed]
+    except (OSError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        raise ConfigError(
+            f"the checkpoint {file.parent} holds no estimator that can be read ({error}); it was written by another kind of "
+            "training, or is damaged. Start without it"
+        ) from error
+    return saved
 
 
 def _renew(model: Any, *, keep_optimizer: bool) -> None:
@@ -236,15 +282,6 @@ def _log_loss(model: Any, x: np.ndarray, y: np.ndarray) -> float:
     place = np.searchsorted(model.classes_, y).clip(max=len(model.classes_) - 1)
     right = np.where(model.classes_[place] == y, told[np.arange(len(y)), place], 0.0)
     return float(-np.mean(np.log(np.clip(right, 1e-15, 1.0))))
-
-
-def _whole(job: Job, name: str, least: int) -> int | None:
-    value = job.training.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"must be a whole number from {least}, not {value!r}", path=job.path("training", name))
-    return value
 
 
 def _is_number(value: object) -> bool:

@@ -110,15 +110,22 @@ class TextClassifier:
             primary=Metric(name="val_accuracy", mode=Mode.MAX),
         )
 
+    def check(self, job: Job) -> None:
+        _learning(job, Reader.of(job))
+
     def train(self, job: Job) -> dict[str, float]:
         reader = Reader.of(job)
-        tiny = reader.name == TINY
-        learning = Learning.of(job, epochs=3, batch_size=32, lr=1e-3 if tiny else 2e-5, optimizer="adamw")
+        learning = _learning(job, reader)
         texts = text_data.load_texts(job.data)
         metrics: dict[str, float] = registry.resolve("trialist.train.text_torch:train", WHAT)(
             job, reader, learning, texts, split(texts, job.data)
         )
         return metrics
+
+
+def _learning(job: Job, reader: Reader) -> Learning:
+    rate = 1e-3 if reader.name == TINY else 2e-5
+    return Learning.of(job, epochs=3, batch_size=32, lr=rate, optimizer="adamw")
 
 
 def _head(job: Job) -> tuple[Layer, ...]:
