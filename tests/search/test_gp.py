@@ -15,7 +15,8 @@ from trialist.core.errors import ConfigError
 from trialist.core.events import AttemptStarted, TrialEnded
 from trialist.core.records import Failure, FailureReason, Metric, Mode, Suggestion
 from trialist.core.states import TrialStatus
-from trialist.search.gp import GpSearcher, next_fit, standardised
+from trialist.search.gp import GpSearcher, next_fit
+from trialist.search.gp_model import standardised
 from trialist.space import SearchSpace
 from trialist.testing.searchers import LOSS, SPACES, History
 

@@ -12,15 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from trialist.core.events import Body, Event, Reported
 from trialist.core.options import Options
 from trialist.core.records import Exhausted, Metric, Suggestion, Trial
-from trialist.search.acquisition import DEFAULT_PLAN, Candidates, Plan, log_ei
-from trialist.search.cube import Cube, Floats
-from trialist.search.gp_model import DEFAULT_PRIOR, Features, Posterior, Prior, fit
+from trialist.search.acquisition import DEFAULT_PLAN, Candidates, Plan, Score, log_ei
+from trialist.search.cube import Bools, Cube, Floats
+from trialist.search.gp_model import DEFAULT_PRIOR, Features, Posterior, Prior, fit, standardised
 from trialist.search.observations import READS, Observations, Standing
 from trialist.search.randomness import stable_seed
 from trialist.search.sobol import SobolSearcher
@@ -31,22 +29,33 @@ MAX_LISTED = 2048
 MAX_PENDING = 64
 """Pending trials that are kept away from; the newest ones."""
 MIN_SCORED = 2
+FORBIDDING = 1e6
+"""Taken from the logarithm of what is worth nothing here, so that it comes last."""
+LONG = 100
+"""From so many ended trials on, fits are cheap ones that begin where the last one ended."""
+BOUNDED_PLAN = Plan(uniform=512, moves=48, rounds=3)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """What the searcher is made of; the defaults are what measured best."""
+    """What the searcher is made of; the defaults are what measured best (``docs/design/004-gp.md``)."""
 
     prior: Prior = DEFAULT_PRIOR
     plan: Plan = DEFAULT_PLAN
-    warp: str = "standard"
+    bounded_plan: Plan = BOUNDED_PLAN
+    """Beyond ``exact``."""
     exact: int = 200
     """Up to so many trials all are in the model; beyond, ``kept``."""
     kept: tuple[int, int, int] = (64, 32, 32)
     """Best, newest and random trials."""
     anchors: int = 6
-    incumbent: str = "observed"
-    nugget: bool = False
+    """Best trials around which candidates are made."""
+    rough_each: int = 2
+    """One suggestion in so many counts on the roughness of what is sought."""
+    explore_each: int = 6
+    """One suggestion in so many goes to the branch tried least, as long as that was tried too little."""
+    explore_share: float = 0.5
+    """Too little: below this times the root of the number of trials."""
 
 
 class Data(NamedTuple):
@@ -96,6 +105,8 @@ class GpSearcher:
         self._listed = size is not None and size <= MAX_LISTED
         self._points: Floats | None = None
         """All points of a small finite space, once they were needed."""
+        self._branching = sorted({parents[0][0] for parents in self._cube.parents if len(parents) == 1})
+        """Columns of choices at the root whose options bring parameters along."""
         self._chain = Chain(self._fit_at)
 
     def suggest(self, number: int) -> Suggestion | Exhausted:
@@ -128,7 +139,7 @@ class GpSearcher:
         if len(rows) > settings.exact:
             rows = rows[self._chosen(np.where(np.isnan(losses), np.inf, losses), seen.order[rows], ended)]
             losses = seen.losses[rows, 0]
-        return Data(rows, standardised(losses, settings.warp))
+        return Data(rows, standardised(losses))
 
     def _chosen(self, losses: Floats, order: NDArray[np.int64], ended: int) -> NDArray[np.int64]:
         """Places of the best, the newest and some random trials."""
@@ -148,45 +159,72 @@ class GpSearcher:
         if len(data.rows) < MIN_SCORED or not data.values.any():
             return centre
         starts = [centre if before is None else before]
-        if before is not None and ended < 100 and ended % 10 < 2:
+        if before is not None and ended < LONG and ended % 10 < 2:
             starts.append(centre)
         rows = features.of(self._seen.points[data.rows])
-        turns = 25 if ended < 100 else 8
+        turns = 25 if ended < LONG else 8
         return fit(rows, data.values, features.groups, starts, prior=prior, max_iterations=turns)
 
     def _model_point(self, number: int) -> Floats | None:
         """The best new point; ``None``: there is none."""
         seen, settings = self._seen, self.settings
         data = self.data(seen.num_ended)
-        features = self._features.of(seen.points[data.rows])
-        posterior = Posterior(features, data.values, self._features.groups, self._chain.at(seen.num_ended))
-        best = float(data.values.min())
-        if settings.incumbent == "mean":
-            best = float(posterior.predict(features).mean.min())
-        pending = np.flatnonzero(seen.standing == Standing.PENDING)[-MAX_PENDING:]
-        if len(pending):
-            posterior = posterior.believing(self._features.of(seen.points[pending]))
-
-        def score(points: Floats) -> Floats:
-            mean, sd = posterior.predict(self._features.of(points))
-            if settings.nugget:
-                sd = np.sqrt(sd * sd + np.exp(posterior.theta[-1]))
-            return log_ei(mean, sd, best)
-
+        score = self._score(data, number)
         if self._listed:
             return self._best_listed(score)
         anchors = seen.points[data.rows[np.argsort(data.values, kind="stable")[: settings.anchors]]]
         rng = np.random.default_rng(stable_seed("gp", self._seed, number))
+        plan = settings.plan if seen.num_ended <= settings.exact else settings.bounded_plan
         is_allowed = self._is_allowed if self._space.constraints else None
-        for point in Candidates(self._cube, rng, settings.plan).search(score, anchors, is_allowed):
+        for point in Candidates(self._cube, rng, plan).search(score, anchors, is_allowed):
             if seen.is_new(point):
                 return point
         return None
 
+    def _score(self, data: Data, number: int) -> Score:
+        """What points are worth: the log of the improvement that a trial is expected to show.
+
+        In every other suggestion what the model takes for noise is counted in: where results are rough, each new point
+        draws anew, and those of the best region draw from the best. The others look where the function itself may be
+        lower.
+        """
+        seen, groups = self._seen, self._features.groups
+        rows = self._features.of(seen.points[data.rows])
+        posterior = Posterior(rows, data.values, groups, self._chain.at(seen.num_ended))
+        best = float(data.values.min())
+        roughness = float(np.exp(posterior.theta[-1])) if number % self.settings.rough_each else 0.0
+        pending = np.flatnonzero(seen.standing == Standing.PENDING)[-MAX_PENDING:]
+        if len(pending):
+            posterior = posterior.believing(self._features.of(seen.points[pending]))
+        neglected = self._neglected(number)
+
+        def score(points: Floats) -> Floats:
+            mean, sd = posterior.predict(self._features.of(points))
+            worth = log_ei(mean, np.sqrt(sd * sd + roughness), best)
+            return worth if neglected is None else np.where(neglected(points), worth, worth - FORBIDDING)
+
+        return score
+
+    def _neglected(self, number: int) -> Callable[[Floats], Bools] | None:
+        """Which points lie in the branch tried least, where it is its turn.
+
+        A branch whose first trials were bad looks hopeless to a model that has seen no more of it, and may be the best.
+        """
+        each = self.settings.explore_each
+        if not self._branching or number % each:
+            return None
+        column = self._branching[number // each % len(self._branching)]
+        known = self._seen.points[self._seen.standing != Standing.VOID]
+        counts = np.bincount(self._cube.option(known, column), minlength=int(self._cube.options[column]))
+        least = int(np.argmin(counts))
+        if counts[least] >= self.settings.explore_share * len(known) ** 0.5:
+            return None
+        return lambda points: self._cube.option(points, column) == least
+
     def _is_allowed(self, point: Floats) -> bool:
         return self._space.allows(self._cube.decode(point))
 
-    def _best_listed(self, score: Any) -> Floats | None:
+    def _best_listed(self, score: Score) -> Floats | None:
         """The best of all new points of a small finite space."""
         if self._points is None:
             grid = (self._space.grid_point(index) for index in range(self._space.grid_size()))
@@ -223,34 +261,8 @@ class Chain:
 
 def next_fit(ended: int) -> int:
     """The count of ended trials at which the next fit comes."""
-    if ended < 100:
+    if ended < LONG:
         return ended + 2
-    if ended < 200:
+    if ended < 2 * LONG:
         return ended + 4
     return ended + ended // 16
-
-
-def standardised(losses: Floats, warp: str = "standard") -> Floats:
-    """Losses as values of mean 0 and deviation 1; NaN counts like the worst; all 0 where they do not differ."""
-    values = losses.copy()
-    known = ~np.isnan(values)
-    if not known.any():
-        return np.zeros(len(values))
-    low, high = float(values[known].min()), float(values[known].max())
-    values[~known] = high
-    with np.errstate(over="ignore", invalid="ignore"):
-        if not high - low > 0.0:
-            return np.zeros(len(values))
-        values = values / 2 - low / 2
-        values /= float(values.max())  # from 0 to 1: no power overflows from here on
-        if warp == "rank":
-            values = ndtri((rankdata(values) - 0.5) / len(values))
-        if warp == "log":
-            middle = float(np.median(values))
-            values = np.log(values / (middle if middle > 0.0 else float(values.mean())) + 0.1)
-        if warp == "half":
-            middle = float(np.median(values))
-            values = values / (middle if middle > 0.0 else float(values.mean()))
-            values = np.where(values > 1.0, 1.0 + np.log(np.maximum(values, 1.0)), values)
-        sd = float(values.std())
-        return np.asarray((values - values.mean()) / sd)

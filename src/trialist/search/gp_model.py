@@ -237,6 +237,27 @@ class _Likelihood:
         return cost, gradient
 
 
+def standardised(losses: Floats) -> Floats:
+    """Losses as values of mean 0 and deviation 1, the worse half compressed; NaN counts like the worst.
+
+    Of equal losses all values are 0. What is worse than the median counts by its logarithm, so that neither one enormous
+    loss nor a plain of bad ones hides the differences between good ones.
+    """
+    values, known = losses.copy(), ~np.isnan(losses)
+    if not known.any():
+        return np.zeros(len(values))
+    low, high = float(values[known].min()), float(values[known].max())
+    if not low < high:
+        return np.zeros(len(values))
+    values[~known] = high
+    values = values / 2 - low / 2
+    values /= float(values.max())
+    middle = float(np.median(values)) or float(values.mean())
+    values /= middle
+    values = np.where(values > 1.0, 1.0 + np.log(np.maximum(values, 1.0)), values)
+    return np.asarray((values - values.mean()) / values.std())
+
+
 def _cholesky(kernel: Floats) -> Floats:
     """The lower factor; what is added to the diagonal grows until there is one."""
     jitter = JITTER * float(kernel[0, 0])
