@@ -25,6 +25,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cmaes": "trialist.search.cmaes:CmaEsSearcher",
         "optuna": "trialist.search.optuna:OptunaSearcher",
         "gp": "trialist.search.gp:GpSearcher",
+        "curves": "trialist.search.curves:CurveSearcher",
     },
     "scheduler": {
         "fifo": "trialist.schedule.fifo:FifoScheduler",

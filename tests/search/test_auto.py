@@ -126,14 +126,14 @@ def test_several_metrics_are_for_the_estimator():
     replays(history)
 
 
-def test_where_a_scheduler_pauses_trials_the_estimator_learns_from_what_they_reported():
+def test_where_a_scheduler_pauses_trials_the_model_learns_from_what_they_reported():
     history = plane(pending=10**9)
     for number in range(12):
         history.grow(1)
         history.emit(AttemptStarted(trial=number, attempt=1))
         history.emit(Reported(trial=number, attempt=1, step=1, metrics={"loss": float(number)}))
         history.emit(TrialPaused(trial=number, attempt=1, step=1, parked=False, by="asha"))
-    assert parts(history) == ["start"] * 5 + ["tpe"] * 7
+    assert parts(history) == ["start"] * 5 + ["curves"] * 7
     replays(history)
 
 

@@ -1,8 +1,8 @@
 """Auto: picks and mixes the other searchers by space, budget and history, so that nobody has to.
 
 Its own are the first suggestions: the default configuration, the best of earlier studies, and points that fill the space.
-Then a Gaussian process takes over, or a tree-structured Parzen estimator where there are several metrics or trials are paused.
-Nothing heavy is loaded before one of these is asked. Knows no model.
+Then a Gaussian process takes over, or a tree-structured Parzen estimator where there are several metrics. Nothing heavy is
+loaded before one of these is asked. Knows no model.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Part(StrEnum):
     START = "start"
     RANDOM = "random"
     GP = "gp"
+    CURVES = "curves"
     TPE = "tpe"
     FEASIBLE = "feasible"
     """A Gaussian process over how much of the outcome constraints is broken, as long as no trial keeps them all."""
@@ -68,9 +69,9 @@ class AutoSearcher:
     """The searcher to take when there is no reason for another one; never ends.
 
     In this order: the study's default configuration; the best params of earlier studies; points that fill the space, up to
-    five trials in all; then the mixture. One metric: a Gaussian process, and later now and then a random point. Several
-    metrics, or a scheduler that pauses trials: a tree-structured Parzen estimator, by non-dominated rank and volume, or by
-    what paused trials have reported. Without a metric it is random search. Where results
+    five trials in all; then the mixture. One metric: a Gaussian process, over params alone, or over params and steps where a
+    scheduler pauses trials; and later now and then a random point. Several metrics: a tree-structured Parzen estimator by
+    non-dominated rank and volume. Without a metric it is random search. Where results
     must keep constraints and none does yet, the search is for one that does. No params are suggested twice as long as a
     finite space has others.
 
@@ -136,7 +137,7 @@ class AutoSearcher:
         if not self._metrics or not self._codec.dimension:
             return Part.RANDOM
         if self._pauses and self._known >= START:
-            return Part.TPE
+            return Part.CURVES if len(self._metrics) == 1 else Part.TPE
         if self._known < START or self._scored < MIN_SCORED:
             return Part.START
         if self._known >= EXPLORED_FROM and stable_seed("auto explores", self._seed, number) % EXPLORED_EACH == 0:
@@ -254,8 +255,8 @@ class _Models:
 
     def _loaded(self) -> dict[Part, Searcher]:
         if self._parts is None:
-            names = {Part.TPE: "tpe", **({Part.GP: "gp"} if len(self._metrics) == 1 else {})}
-            self._parts = {part: self._made(name, self._metrics) for part, name in names.items()}
+            wanted = (Part.GP, Part.CURVES) if len(self._metrics) == 1 else (Part.TPE,)
+            self._parts = {part: self._made(part.value, self._metrics) for part in wanted}
             if self._constraints and Part.FEASIBLE not in self._forgotten:
                 self._parts[Part.FEASIBLE] = self._made("gp", (_EXCESS,))
             for event, trial in self._waiting:
