@@ -6,6 +6,7 @@ Ctrl-C loses the courses under way and nothing else. Knows no figures.
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -89,19 +90,39 @@ def finish(
         done[name][line.key] = line
         progress.step(f"{name} on {line.key.task}, seed {line.key.seed}")
 
-    if jobs == 1:
-        for name, key in left:
-            finished(name, one(name, key))
-        return done
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    try:
+        if jobs == 1:
+            for name, key in left:
+                finished(name, one(name, key))
+        else:
+            _side_by_side(left, one, finished, jobs)
+    except KeyboardInterrupt:
+        raise SystemExit("\nstopped: what was finished is kept, and the same command goes on from there") from None
+    return done
+
+
+def _side_by_side(
+    left: Sequence[tuple[str, Key]],
+    one: Callable[[str, Key], Line],
+    finished: Callable[[str, Line], None],
+    jobs: int,
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_interrupts_alone) as pool:
         futures = {pool.submit(one, name, key): name for name, key in left}
         try:
             for future in as_completed(futures):
                 finished(futures[future], future.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
             raise
-    return done
+
+
+def _leave_interrupts_alone() -> None:
+    """Ctrl-C reaches the whole group; the parent ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Progress:
