@@ -29,6 +29,12 @@ SPACE = {
 }
 GRID = {"depth": list(range(1, 61)), "kind": ["a", "b", "c"], "wide": [False, True]}
 LAST_STEP = 9
+SCHEDULERS = {
+    "asha": {"min_steps": 1, "max_steps": LAST_STEP},
+    "hyperband": {"max_steps": LAST_STEP},
+    "pbt": {"max_steps": LAST_STEP, "interval": 4},
+    "forecast": {"max_steps": LAST_STEP, "keep": 0.9},
+}
 
 
 def objective(trial):
@@ -72,7 +78,7 @@ def main(store, name, searcher, executor, num_trials, jobs, scheduler):
         metric="loss",
         mode="min",
         searcher=searcher,
-        scheduler=None if scheduler == "none" else {"name": scheduler, "min_steps": 1, "max_steps": LAST_STEP},
+        scheduler=None if scheduler == "none" else {"name": scheduler, **SCHEDULERS[scheduler]},
         seed=7,
         store=store,
         resume=True,

@@ -84,6 +84,8 @@ CASES = [
     ("grid", "none", "inline", 8),
     ("sobol", "none", "inline", 8),
     ("random", "asha", "inline", 2),  # most of its trials end after a report or two
+    ("random", "hyperband", "inline", 3),
+    ("random", "forecast", "inline", 7),
     ("random", "none", "command", 8),
     ("random", "none", "pool", 8),
     ("auto", "none", "inline", 8),  # each start fits the model anew from the events
@@ -106,10 +108,21 @@ def test_killed_with_checkpoints_ends_like_uninterrupted(killable, gate):
     compare(killable("whole", **options), killable("killed", **options), gate, 8 * TRIALS)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_population_killed_with_several_jobs_ends_like_one_trial_at_a_time_uninterrupted(killable, gate):
+    options = {"scheduler": "pbt", "trials": TRIALS, "KILLABLE_CHECKPOINTS": "1"}
+    killed = killable("killed", executor="pool", jobs=3, **options)
+    compare(killable("whole", **options), killed, gate, 8 * TRIALS)
+    forks = [trial for trial in killed.study.trials() if trial.record.source == "pbt"]
+    assert forks
+    assert len(killed.rows()) == TRIALS + len(forks)
+
+
 @pytest.mark.extras
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("searcher", "scheduler", "executor", "reports"), [CASES[0], CASES[3], CASES[4]])
+@pytest.mark.parametrize(("searcher", "scheduler", "executor", "reports"), [CASES[0], CASES[3], CASES[-2]])
 def test_killed_at_random_instants_over_postgresql(
     killable, gate, postgres_url, searcher, scheduler, executor, reports
 ):

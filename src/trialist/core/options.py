@@ -46,7 +46,7 @@ class Options:
 
     def optional_integer(self, name: str, *, low: int = 0) -> int | None:
         """A whole number of at least ``low``, or ``None`` where it was not given."""
-        return None if self._given.get(name) is None else self.integer(name, low, low=low)
+        return None if self.value(name) is None else self.integer(name, low, low=low)
 
     def number(self, name: str, default: float, *, low: float) -> float:
         """A finite number of at least ``low``."""

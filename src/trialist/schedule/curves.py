@@ -101,7 +101,7 @@ class Forecasts(NamedTuple):
 class Projection:
     """The shapes fitted to some steps and carried to a horizon, prepared: it forecasts any values at these steps.
 
-    Thirteen shapes (powers, exponentials, a logarithm, hills), each over the whole curve and without its first 30% and
+    Fourteen shapes (powers, exponentials, a logarithm, a line, hills), each over the whole curve and without its first 30% and
     60%, by weighted least squares with a ridge on the slope; and the flat continuation of the last four points. They are
     weighed by how well they fit the last third. A forecast of a curve does not depend on which others are asked with it.
 
@@ -166,7 +166,7 @@ def _shapes(x: Floats, now: float, end: float) -> list[Floats]:
     at = np.append(x, end)
     out = [at**-power for power in _POWERS]
     out += [np.exp(-at / (decay * now)) for decay in _DECAYS]
-    out.append(np.log(at))
+    out += [np.log(at), at / now]
     out += [1 / (1 + (at / (middle * now)) ** steepness) for middle, steepness in _HILLS]
     return out
 

@@ -22,9 +22,9 @@ from trialist.schedule.curves import MIN_POINTS, Curve, Floats, Projection, own_
 from trialist.schedule.ranking import loss_of
 
 KEEP = 0.98
-TOLERANCES = ((0.9, 2.0), (0.95, 2.6), (0.97, 3.2), (0.98, 4.0), (0.99, 4.5), (0.995, 5.0), (0.999, 7.0))
-"""``keep`` to how many spreads a forecast must lie behind the best. Found by running campaigns on learning curves: the tail
-of a forecast is no bell curve, so no quantile of one says it."""
+TOLERANCES = ((0.9, 1.5), (0.95, 1.9), (0.97, 2.4), (0.98, 2.9), (0.99, 3.7), (0.995, 4.7), (0.999, 7.5))
+"""``keep`` to how many spreads a forecast must lie behind the best. Found by running campaigns on learning curves, with about
+a third of what may be lost left as a reserve: the tail of a forecast is no bell curve, so no quantile of one says it."""
 CAMPAIGN = 40
 """The number of trials that ``TOLERANCES`` is for; from there on each doubling of trials adds ``GROWTH``."""
 GROWTH = 0.5
@@ -32,6 +32,9 @@ PEERS = 64
 """How many trials that ran to their end, the newest, tell how far forecasts are to be trusted."""
 MAX_PROJECTIONS = 160
 """How many sets of steps are kept prepared."""
+_MIN_REPORTS = 6
+_DISTANCE = 0.7
+"""How much wider the tail of a forecast is at the start than at the end of training."""
 _OWN_SHARE = 0.3
 _OWN_WEIGHT = 2
 """The trial's own movement counts like so many trials."""
@@ -71,7 +74,7 @@ class ForecastScheduler:
             it by table, and grows with the number of trials, as a long study has more chances to lose its winner.
         max_steps: The last step of a whole trial. Without it, the last step that a completed trial has reported.
         min_trials: How many trials must have ended.
-        min_reports: How many reports a trial may make undisturbed; at least 5.
+        min_reports: No trial is stopped before it has made so many reports; at least 5.
         metric: Name of the metric to compare by, where the study has several.
 
     Raises:
@@ -90,7 +93,7 @@ class ForecastScheduler:
         self._tolerance = tolerance(keep)
         self._max_steps = given.optional_integer("max_steps", low=2)
         self._min_trials = given.integer("min_trials", 5, low=1)
-        self._min_reports = given.integer("min_reports", MIN_POINTS, low=MIN_POINTS)
+        self._min_reports = given.integer("min_reports", _MIN_REPORTS, low=MIN_POINTS)
         given.done()
         self._curves: dict[int, Curve] = {}
         """Of trials that have not ended; larger is better."""
@@ -173,16 +176,17 @@ class ForecastScheduler:
         surprises = self._surprises(prepared)
         floor = (_OWN_WEIGHT * own**2 + sum(surprises)) / (_OWN_WEIGHT + len(surprises))
         spread = math.sqrt(float(variances[0]) + floor + float(noises[0]))
-        if behind <= self._spreads() * spread:
+        if behind <= self._spreads(step) * spread:
             return Continue()
         sign = -1 if self._metric.mode is Mode.MIN else 1
         return Stop(
             reason=f"forecast {sign * mean:.4g} +- {spread:.2g} at step {self.horizon}, best {sign * self._best:.4g}"
         )
 
-    def _spreads(self) -> float:
-        """How many spreads behind the best is hopeless, with as many trials as there are."""
-        return self._tolerance + GROWTH * math.log2(max(1.0, self._suggested / CAMPAIGN))
+    def _spreads(self, step: int) -> float:
+        """How many spreads behind the best is hopeless, with as many trials as there are: the more, the longer the way."""
+        spreads = self._tolerance + GROWTH * math.log2(max(1.0, self._suggested / CAMPAIGN))
+        return spreads * (1 + _DISTANCE * (1 - step / self.horizon))
 
     def _prepare(self, curve: Curve) -> _Prepared:
         key = tuple(curve.steps)
@@ -214,10 +218,11 @@ def tolerance(keep: float) -> float:
     """How many spreads behind the best a forecast must lie in a campaign of 40 trials, for a share of winners kept.
 
     >>> tolerance(0.98)
-    4.0
+    2.9
     """
     shares, spreads = zip(*TOLERANCES, strict=True)
-    return float(np.interp(math.log(1 - keep), [math.log(1 - s) for s in reversed(shares)], list(reversed(spreads))))
+    losses = [math.log(1 - share) for share in reversed(shares)]
+    return float(np.interp(math.log(1 - keep), losses, list(reversed(spreads))))
 
 
 def _at(steps: Floats, peer: _Peer) -> Floats:
