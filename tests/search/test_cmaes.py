@@ -8,8 +8,18 @@ import numpy as np
 import pytest
 
 from trialist.core.errors import ConfigError
-from trialist.core.events import AttemptStarted, Reported, TrialEnded, TrialPaused
-from trialist.core.records import Failure, FailureReason, Metric, Mode, Suggestion
+from trialist.core.events import AttemptStarted, Reported, StudyCreated, TrialEnded, TrialPaused
+from trialist.core.records import (
+    Bound,
+    Failure,
+    FailureReason,
+    Metric,
+    Mode,
+    OutcomeConstraint,
+    Spec,
+    StudySpec,
+    Suggestion,
+)
 from trialist.core.states import TrialStatus
 from trialist.space import Choice, Float, Int, SearchSpace
 from trialist.testing.searchers import LOSS, History
@@ -98,6 +108,25 @@ def test_the_order_is_complete_then_the_furthest_then_failed():
     done, stopped, failed = TrialStatus.COMPLETED, TrialStatus.STOPPED, TrialStatus.FAILED
     told = after((3, 0.0, failed, 9), (2, -9.0, stopped, 2), (1, -5.0, stopped, 3), (0, 7.0, done, 1))
     assert told == after((0, 1.0, done, 1), (1, 2.0, done, 1), (2, 3.0, done, 1), (3, 4.0, done, 1))
+
+
+def test_results_that_break_constraints_rank_by_how_much():
+    def after(*told) -> Suggestion:
+        history = History(searcher=searcher(population=4), space=BOWL, pending=99)
+        constraint = OutcomeConstraint(metric="size", bound=Bound.AT_MOST, limit=1.0)
+        spec = StudySpec(
+            id="0" * 32, name="s", space=BOWL.to_json(), metrics=(LOSS,), searcher=Spec(name="cmaes"),
+            executor=Spec(name="inline"), outcome_constraints=(constraint,),
+        )  # fmt: skip
+        history.emit(StudyCreated(spec=spec))
+        history.grow(4)
+        for number, metrics in enumerate(told):
+            history.emit(AttemptStarted(trial=number, attempt=1))
+            history.emit(TrialEnded(trial=number, attempt=1, status=TrialStatus.COMPLETED, metrics=metrics))
+        return history.searcher.suggest(4)
+
+    broken = [{"loss": -9.0}, {"loss": -5.0, "size": 4.0}, {"loss": 0.0, "size": 2.0}, {"loss": 5.0, "size": 1.0}]
+    assert after(*broken) == after(*({"loss": loss, "size": 0.0} for loss in (4.0, 3.0, 2.0, 1.0)))
 
 
 def test_a_paused_trial_counts_with_what_it_has_shown():

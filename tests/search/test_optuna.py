@@ -10,8 +10,19 @@ import pytest
 
 import trialist
 from trialist.core.errors import ConfigError, MissingExtra
-from trialist.core.events import AttemptStarted, TrialEnded
-from trialist.core.records import Exhausted, Failure, FailureReason, Metric, Mode, Suggestion
+from trialist.core.events import AttemptStarted, StudyCreated, TrialEnded
+from trialist.core.records import (
+    Bound,
+    Exhausted,
+    Failure,
+    FailureReason,
+    Metric,
+    Mode,
+    OutcomeConstraint,
+    Spec,
+    StudySpec,
+    Suggestion,
+)
 from trialist.core.states import TrialStatus
 from trialist.space import Choice, Float, Int, SearchSpace
 from trialist.testing.searchers import LOSS, SPACES, History
@@ -106,6 +117,26 @@ def test_a_sampler_hears_what_happened():
     complete, pruned = theirs(history.searcher)[:2]
     assert (complete.value, pruned.value, pruned.intermediate_values) == (0.5, 0.25, {7: 0.25})
     assert [trial.params["x"] for trial in theirs(history.searcher)] == [s.params["x"] for s in history.suggestions()]
+
+
+@pytest.mark.parametrize(("sampler", "state"), [("TPESampler", "COMPLETE"), ("RandomSampler", "FAIL")])
+def test_outcome_constraints_are_given_to_samplers_that_take_some(sampler, state):
+    more = {"n_startup_trials": 2} if sampler == "TPESampler" else {}
+    history = History(searcher=searcher(sampler=sampler, **more), space=SPACES["line"], pending=99)
+    constraint = OutcomeConstraint(metric="size", bound=Bound.AT_MOST, limit=1.0)
+    spec = StudySpec(
+        id="0" * 32, name="s", space=SPACES["line"].to_json(), metrics=(LOSS,), searcher=Spec(name="optuna"),
+        executor=Spec(name="inline"), outcome_constraints=(constraint,),
+    )  # fmt: skip
+    history.emit(StudyCreated(spec=spec))
+    history.grow(4)
+    end(history, 0, loss=1.0, size=0.5)
+    end(history, 1, loss=0.0, size=3.0)
+    end(history, 2, loss=0.0)
+    assert [trial.state.name for trial in theirs(history.searcher)[:3]] == ["COMPLETE", state, "FAIL"]
+    if sampler == "TPESampler":
+        assert history.searcher._study.best_trial.number == 0
+    history.grow(3)
 
 
 def test_several_metrics_and_their_modes():

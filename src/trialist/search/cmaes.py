@@ -41,6 +41,8 @@ class _Result(NamedTuple):
     """What a member of the generation showed; sorts better results first."""
 
     failed: bool
+    excess: float
+    """By how much it breaks outcome constraints."""
     cut: bool
     """Whether it was stopped, or paused, before its end."""
     steps_short: int
@@ -54,8 +56,9 @@ class CmaEsSearcher:
     """CMA-ES with margin for mixed spaces; never ends.
 
     A generation is as many of its own trials as the population has; the next begins when so many have ended. Trials of a
-    generation that end later, and trials of others, are of no account. Failed and infeasible ones rank last, then those that were
-    stopped or paused, the furthest first; cancelled ones are replaced. Parameters that mean nothing at a point (conditional
+    generation that end later, and trials of others, are of no account. Best rank those that ran to their end, then those
+    that were stopped or paused, the furthest first, then those that break outcome constraints, the least first, and failed
+    ones last; cancelled ones are replaced. Parameters that mean nothing at a point (conditional
     spaces) are drawn and not used, which is weaker than a model of the conditions: prefer ``tpe`` there.
 
     Guarantee: the state is a function of the events: each draw has a seed of its own, and nothing is saved.
@@ -150,9 +153,11 @@ class CmaEsSearcher:
             return
         value = metrics.get(self._metric.name, math.nan)
         loss = value if self._metric.mode is Mode.MIN else -value
-        failed = not math.isfinite(loss) or any(constraint.excess(metrics) for constraint in self._constraints)
-        cut = step is not None and not failed
-        self._results.append(_Result(failed, cut, -(step or 0) if cut else 0, 0.0 if failed else loss, number))
+        excess = math.fsum(constraint.excess(metrics) for constraint in self._constraints)
+        if math.isfinite(loss) and math.isfinite(excess):
+            self._results.append(_Result(False, excess, step is not None, -(step or 0), loss, number))
+        else:
+            self._results.append(_Result(True, 0.0, False, 0, 0.0, number))
         if self._optimizer is not None and len(self._results) == self._optimizer.population_size:
             self._next_generation(self._optimizer)
 

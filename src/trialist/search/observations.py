@@ -48,11 +48,13 @@ class Observations:
     Args:
         cube: The space's.
         metrics: What counts; at least one.
+        own: What ``source`` says of the searcher's own trials: their params are as the space spells them, and are not checked.
     """
 
-    def __init__(self, cube: Cube, metrics: Sequence[Metric]) -> None:
+    def __init__(self, cube: Cube, metrics: Sequence[Metric], *, own: str = "") -> None:
         self.cube = cube
         self.metrics = tuple(metrics)
+        self._own = own
         self._signs = np.array([1.0 if metric.mode is Mode.MIN else -1.0 for metric in metrics])
         self._names = [metric.name for metric in metrics]
         self._size = 0
@@ -148,7 +150,9 @@ class Observations:
         if isinstance(body, StudyCreated):
             self.constraints = body.spec.outcome_constraints
         elif isinstance(body, TrialSuggested):
-            self._suggested(body.trial, body.params)
+            row = self._row(body.params, own=bool(self._own) and body.source == self._own)
+            self._numbers[row] = body.trial
+            self._rows[body.trial] = row
         elif isinstance(body, Reported):
             self._reported(self._rows[body.trial], body.step, body.metrics if trial is None else trial.metrics)
         elif isinstance(body, TrialEnded):
@@ -160,19 +164,14 @@ class Observations:
         self._numbers[row] = -1
         self._finish(row, Standing.SCORED, metrics)
 
-    def _suggested(self, number: int, params: Params) -> None:
-        row = self._row(params)
-        self._numbers[row] = number
-        self._rows[number] = row
-
-    def _row(self, params: Params) -> int:
+    def _row(self, params: Params, *, own: bool = False) -> int:
         row = self._size
         if row == len(self._steps):
             self._double()
         self._size += 1
         self._standing[row] = Standing.PENDING
         try:
-            point = self.cube.encode(self.cube.space.check(params))
+            point = self.cube.encode(params if own else self.cube.space.check(params))
         except SpaceError:
             self._points[row], self._standing[row] = 0.5, Standing.VOID
         else:

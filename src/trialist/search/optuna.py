@@ -13,27 +13,24 @@ from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import TrialState, create_trial
 
 from trialist.core.errors import ConfigError, MissingExtra, SpaceError, UserError, nearest
-from trialist.core.events import Body, Event, TrialEnded, TrialSuggested
-from trialist.core.records import Exhausted, Metric, Mode, Params, Suggestion, Trial
+from trialist.core.events import Body, Event, StudyCreated, TrialEnded, TrialSuggested
+from trialist.core.records import Exhausted, Metric, Mode, OutcomeConstraint, Params, Suggestion, Trial
 from trialist.core.states import TrialStatus
 from trialist.registry import EXTRAS
+from trialist.search.optuna_space import OptunaSpace
 from trialist.search.randomness import stable_rng, stable_seed
-from trialist.space import Codec, SearchSpace
-from trialist.space.choices import Choice
-from trialist.space.domains import Float, Int
-from trialist.space.leaves import Leaf
+from trialist.space import SearchSpace
 
 DEFAULT = "TPESampler"
 ASKS = 100
 """Proposals that constraints may forbid until params are drawn at random."""
-_SCALAR = (str, int, float, bool, type(None))
-_MAX_INT = 2**53
-"""Larger integers are given to Optuna as a place on a line: it computes with floats."""
+CONSTRAINED = frozenset({"TPESampler", "GPSampler", "NSGAIISampler", "NSGAIIISampler"})
+"""Samplers that heed outcome constraints."""
 
 
 class OptunaSearcher:
@@ -41,7 +38,8 @@ class OptunaSearcher:
 
     Parameters have their dotted paths as names; those of branches that share a path have their condition behind it. What
     the sampler hears: failed and non-finite trials as FAIL; stopped ones as PRUNED with their value at the step they
-    reached; cancelled ones as FAIL; trials of others as its own.
+    reached; cancelled ones as FAIL; trials of others as its own. Outcome constraints are given to samplers that take some; of
+    others, trials that break one are FAIL.
 
     It promises neither guarantee of searchers (``replays`` is False): a sampler's random state is its own. One trial at a
     time, an uninterrupted study is a function of its seed. After an interruption the sampler is told the whole history and
@@ -59,7 +57,7 @@ class OptunaSearcher:
     """
 
     name = "optuna"
-    reads: frozenset[type[Body]] = frozenset({TrialSuggested, TrialEnded})
+    reads: frozenset[type[Body]] = frozenset({StudyCreated, TrialSuggested, TrialEnded})
     replays = False
 
     def __init__(self, space: SearchSpace, *, metrics: Sequence[Metric] = (), seed: int = 0, **options: Any) -> None:
@@ -69,7 +67,7 @@ class OptunaSearcher:
             raise ConfigError("searcher 'optuna' optimises a metric, and the study has none: name one (metric=…).")
         self._metrics = tuple(metrics)
         self._space = space
-        self._mirror = _Mirror(space)
+        self._mirror = OptunaSpace(space)
         self._study: optuna.Study | None = None
         """Made at the first call, so that its seed can say how much history there was before it was asked."""
         self._asked: dict[int, tuple[int, dict[str, Any]]] = {}
@@ -77,6 +75,7 @@ class OptunaSearcher:
         self._running: dict[int, int] = {}
         """Optuna's numbers of the trials that have not ended."""
         self._trials = 0
+        self._constraints: tuple[OutcomeConstraint, ...] = ()
         self._exhausted = False
 
     # --- asking ------------------------------------------------------------------------------------------------------
@@ -128,7 +127,9 @@ class OptunaSearcher:
 
     def update(self, event: Event, trial: Trial | None) -> None:
         body = event.body
-        if isinstance(body, TrialSuggested):
+        if isinstance(body, StudyCreated):
+            self._constraints = body.spec.outcome_constraints
+        elif isinstance(body, TrialSuggested):
             self._suggested(body)
         elif isinstance(body, TrialEnded) and body.trial in self._running:
             assert self._study is not None
@@ -158,6 +159,12 @@ class OptunaSearcher:
     def _ended(self, study: optuna.Study, number: int, end: TrialEnded) -> None:
         values = [end.metrics.get(metric.name, math.nan) for metric in self._metrics]
         is_scored = end.status.counts and all(map(math.isfinite, values))
+        if is_scored and self._constraints:
+            excess = [constraint.excess(end.metrics) for constraint in self._constraints]
+            is_scored = all(map(math.isfinite, excess)) if self._factory.heeds_constraints else not any(excess)
+            frozen = study.get_trials(deepcopy=False)[number]
+            for constraint, value in zip(self._constraints, excess, strict=True):
+                study._storage.set_trial_system_attr(frozen._trial_id, f"{_CONSTRAINTS_KEY}:{constraint}", value)
         if is_scored and end.status is TrialStatus.STOPPED:
             if len(values) == 1:
                 frozen = study.get_trials(deepcopy=False)[number]
@@ -182,6 +189,7 @@ class _Factory:
             self._class = _sampler_class(chosen)
             self._options = given
         self.what = f"sampler '{chosen}'"
+        self.heeds_constraints = chosen in CONSTRAINED
         known = [] if self._sampler is not None else _keywords(self._class)
         for name in given:
             if name not in known:
@@ -229,130 +237,3 @@ def _sampler_class(name: object) -> Any:
 
 def _keywords(cls: type) -> list[str]:
     return [name for name in inspect.signature(cls).parameters if name not in ("self", "args", "kwargs")]
-
-
-class _Mirror:
-    """A space in Optuna's words: a distribution for each parameter, asked for only where it is active.
-
-    Args:
-        space: The space.
-    """
-
-    def __init__(self, space: SearchSpace) -> None:
-        self._codec = Codec(space)
-        leaves = self._codec.leaves
-        paths = [leaf.path for leaf in leaves]
-        self._parameters = [
-            _Parameter(leaf, leaf.path if paths.count(leaf.path) == 1 else leaf.label) for leaf in leaves
-        ]
-        place = {(leaf.path, leaf.condition): at for at, leaf in enumerate(leaves)}
-        self._parents = [
-            [
-                (place[one.path, leaf.condition[:depth]], one.option)
-                for depth, one in enumerate(leaf.condition)
-                if (one.path, leaf.condition[:depth]) in place
-            ]
-            for leaf in leaves
-        ]
-
-    def ask(self, trial: optuna.Trial) -> dict[str, Any]:
-        """Params from a trial's proposals, parents first."""
-        point = [0.5] * self._codec.dimension
-        options: dict[int, int] = {}
-        exact: list[tuple[tuple[str, ...], float]] = []
-        for at, parameter in enumerate(self._parameters):
-            if any(options.get(parent) != option for parent, option in self._parents[at]):
-                continue
-            value = parameter.value(trial._suggest(parameter.name, parameter.distribution))
-            point[at] = parameter.position(value)
-            if parameter.is_choice:
-                options[at] = parameter.option(point[at])
-            elif parameter.is_line:
-                exact.append((parameter.leaf.keys, value))
-        params = self._codec.decode(point)
-        for keys, value in exact:  # the way over [0, 1] rounds
-            _put(params, keys, value)
-        return params
-
-    def tell(self, params: Params) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-        """Optuna's values and distributions of params that lie in the space."""
-        values: dict[str, Any] = {}
-        distributions: dict[str, BaseDistribution] = {}
-        active = self._codec.active(params)
-        for parameter, u, means in zip(self._parameters, self._codec.encode(params), active, strict=True):
-            if means:
-                values[parameter.name] = parameter.theirs(u, params)
-                distributions[parameter.name] = parameter.distribution
-        return values, distributions
-
-
-class _Parameter:
-    """One parameter both ways."""
-
-    def __init__(self, leaf: Leaf, name: str) -> None:
-        self.leaf, self.name = leaf, name
-        domain: Any = leaf.domain
-        self._domain = domain
-        self.is_choice = isinstance(domain, Choice)
-        self.is_line = isinstance(domain, Float) and domain.q is None
-        self._by_place = False
-        """Whether Optuna sees numbers of options, or places on [0, 1], in place of values."""
-        self.distribution = self._distribution()
-
-    def _distribution(self) -> BaseDistribution:
-        domain = self._domain
-        if isinstance(domain, Choice):
-            values = domain.values
-            # Optuna takes 1 and True for one value; and knows texts, numbers and None alone.
-            self._by_place = len({*map(_hashed, values)}) < len(values) or not all(
-                isinstance(v, _SCALAR) for v in values
-            )
-            return CategoricalDistribution(tuple(range(len(values))) if self._by_place else values)
-        if isinstance(domain, Int) and domain.high - domain.low < _MAX_INT and not (domain.log and domain.step > 1):
-            return IntDistribution(domain.low, domain.nth(domain.size - 1), log=domain.log, step=domain.step)
-        if isinstance(domain, Float) and domain.q is None:
-            return FloatDistribution(domain.low, domain.high, log=domain.log)
-        if isinstance(domain, Float) and not domain.log and domain.q is not None and domain.size is not None:
-            return FloatDistribution(domain.low, domain.nth(domain.size - 1), step=domain.q)
-        self._by_place = True
-        return FloatDistribution(0.0, 1.0)
-
-    def value(self, theirs: Any) -> Any:
-        """Our value; of a choice, or where Optuna sees places, what ``position`` takes."""
-        if self.is_choice or self._by_place:
-            return theirs
-        return self._domain.check(theirs)
-
-    def position(self, value: Any) -> float:
-        """The place of ``value``'s result on [0, 1]."""
-        if self.is_choice:
-            count = len(self._domain.values)
-            place = value if self._by_place else self._domain.option(value)[0]
-            return float((place + 0.5) / count)
-        return float(value if self._by_place else self._domain.position(value))
-
-    def option(self, u: float) -> int:
-        count = len(self._domain.values)
-        return min(int(u * count), count - 1)
-
-    def theirs(self, u: float, params: Params) -> Any:
-        """Optuna's value for params in which this is active."""
-        if self.is_choice:
-            return self.option(u) if self._by_place else self._domain.values[self.option(u)]
-        if self._by_place:
-            return u
-        node: Any = params
-        for key in self.leaf.keys:
-            node = node[key]
-        return node
-
-
-def _hashed(value: Any) -> Any:
-    return value if isinstance(value, _SCALAR) else id(value)
-
-
-def _put(params: dict[str, Any], keys: tuple[str, ...], value: float) -> None:
-    node = params
-    for key in keys[:-1]:
-        node = node[key]
-    node[keys[-1]] = value

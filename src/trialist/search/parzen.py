@@ -20,6 +20,8 @@ from trialist.search.cube import Bools, Cube, Floats
 ANY = 0.2
 """The part of a choice's component that is uniform over its options."""
 _SQRT_2PI = math.sqrt(2 * math.pi)
+_ALONE = 2**17
+"""Multiplications of one matrix product: so few are never spread over threads, which would cost more than they do here."""
 
 
 class Axes:
@@ -64,7 +66,8 @@ class Mixture:
         points: (n, dimension): legal rows.
         weights: (n,): how much each counts.
         prior: How much the uniform component counts.
-        width: The standard deviation of the gaussians, as a part of the range; integers take at least half a cell.
+        width: The standard deviation of the gaussians, as a part of the range: one for all, or (numbers,), or
+            (n, numbers); integers take at least half a cell.
     """
 
     def __init__(self, axes: Axes, points: Floats, weights: Floats, *, prior: float, width: float | Floats) -> None:
@@ -73,7 +76,7 @@ class Mixture:
         self._active = axes.cube.active(points)
         total = weights.sum() + prior
         self._weights = np.concatenate([weights, [prior]]) / total
-        self._widths = np.maximum(width, axes.half_cell)
+        self._widths = np.broadcast_to(np.maximum(width, axes.half_cell), (len(points), len(axes.numbers)))
 
     def _components(self) -> Floats:
         """(features, n + 1): the logarithm of each component as factors of the features."""
@@ -94,7 +97,7 @@ class Mixture:
 
     def log_density(self, features: Floats) -> Floats:
         """(m,): the logarithm of the density at points, given as their features."""
-        logs = features @ self._components() + np.log(np.maximum(self._weights, 1e-300))
+        logs = _product(features, self._components()) + np.log(np.maximum(self._weights, 1e-300))
         top = logs.max(axis=1, keepdims=True)
         return np.asarray(top[:, 0] + np.log(np.exp(logs - top).sum(axis=1)))
 
@@ -114,10 +117,17 @@ class Mixture:
         """From uniform draws to draws around centres, in place; where these mean nothing, uniform ones stay."""
         numbers, choices = self._axes.numbers, self._axes.choices
         centres, means = self._points[component], self._active[component]
-        middle, widths = centres[:, numbers], self._widths
+        middle, widths = centres[:, numbers], self._widths[component]
         low, high = ndtr(-middle / widths), ndtr((1.0 - middle) / widths)
         uniform = out[np.ix_(rows, numbers)]
         drawn = middle + widths * ndtri(low + (high - low) * uniform)
         out[np.ix_(rows, numbers)] = np.where(means[:, numbers], drawn, uniform)
         kept = keep[rows] & means[:, choices]
         out[np.ix_(rows, choices)] = np.where(kept, centres[:, choices], out[np.ix_(rows, choices)])
+
+
+def _product(left: Floats, right: Floats) -> Floats:
+    """The matrix product, in parts of columns: the same bits with any number of threads, and no waiting for one."""
+    step = max(1, _ALONE // max(1, left.size))
+    parts = [left @ right[:, at : at + step] for at in range(0, right.shape[1], step)]
+    return np.concatenate(parts, axis=1)

@@ -34,6 +34,12 @@ MAX_GOOD = 25
 """Good trials: a tenth of all, and at most so many."""
 MAX_OTHERS = 400
 """Others that their density is made of; of more, as many are drawn at random."""
+FAILED_WEIGHT = 4.0
+"""How many others a failed trial counts like."""
+PENDING_WEIGHT = 0.5
+"""How much of a good trial's weight a pending one has among the others, so that those that run at once keep apart."""
+MAX_PENDING = 64
+"""Pending trials that have this weight; the newest."""
 CANDIDATES = 64
 """Points drawn from the density of the good ones, of which the most promising is taken."""
 WIDTH = 0.2
@@ -83,7 +89,7 @@ class TpeSearcher:
         self._start = _Start(space, seed=seed)
         self._cube = Cube(space)
         self._axes = Axes(self._cube)
-        self._seen = Observations(self._cube, metrics)
+        self._seen = Observations(self._cube, metrics, own=self.name)
 
     def update(self, event: Event, trial: Trial | None) -> None:
         self._seen.update(event, trial)
@@ -109,9 +115,8 @@ class TpeSearcher:
         """Legal rows, the best first."""
         seen = self._seen
         good = seen.best(min(math.ceil(GOOD_SHARE * seen.num_shown), MAX_GOOD))
-        others, weight = self._others(rng, good)
         near = self._mixture(good, _rank_weights(len(good)))
-        far = self._mixture(others, np.full(len(others), weight))
+        far = self._mixture(*self._others(rng, good))
         points = near.sample(rng, CANDIDATES)
         features = self._axes.features(points, self._cube.active(points))
         gain = near.log_density(features) - far.log_density(features)
@@ -121,13 +126,18 @@ class TpeSearcher:
         width = WIDTH * max(len(rows), 1) ** (-1.0 / (self._cube.dimension + 4))
         return Mixture(self._axes, self._seen.points[rows], weights, prior=1.0, width=width)
 
-    def _others(self, rng: np.random.Generator, good: Ints) -> tuple[Ints, float]:
-        """Rows that are not good, and for how many each stands."""
-        seen, wanted = self._seen, MAX_OTHERS + len(good)
-        count = len(seen)
+    def _others(self, rng: np.random.Generator, good: Ints) -> tuple[Ints, Floats]:
+        """Rows that are not good, and how much each counts."""
+        seen, wanted, count = self._seen, MAX_OTHERS + len(good), len(self._seen)
         rows = np.arange(count) if count <= wanted else rng.choice(count, wanted, replace=False, shuffle=False)
-        rows = rows[(seen.standing[rows] != Standing.VOID) & ~np.isin(rows, good)]
-        return rows, max(1.0, (count - len(good)) / max(len(rows), 1))
+        pending = seen.pending[-MAX_PENDING:]
+        rows = rows[(seen.standing[rows] != Standing.VOID) & ~np.isin(rows, np.concatenate([good, pending]))]
+        weights = np.where(seen.standing[rows] == Standing.FAILED, FAILED_WEIGHT, 1.0)
+        if count > wanted:
+            weights *= count / wanted  # for so many each stands
+        pending = pending[~np.isin(pending, good)]
+        apart = np.full(len(pending), max(1.0, PENDING_WEIGHT * (weights.sum() + 1.0) / len(good)))
+        return np.concatenate([rows, pending]), np.concatenate([weights, apart])
 
 
 def _rank_weights(count: int) -> Floats:
