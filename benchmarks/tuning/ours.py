@@ -58,9 +58,18 @@ class Miniature:
         seed: The study's.
         budget: What it may do; the first event says so.
         readers: Searcher and scheduler.
+        scheduler: As the study's spec names it.
     """
 
-    def __init__(self, space: SearchSpace, metric: Metric, seed: int, budget: Budget, *readers: Any) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        metric: Metric,
+        seed: int,
+        budget: Budget,
+        *readers: Any,
+        scheduler: Named | None = None,
+    ) -> None:
         self._readers = readers
         self._names = (metric.name,)
         self.rows: dict[int, Trial] = {}
@@ -73,6 +82,7 @@ class Miniature:
             metrics=(metric,),
             seed=seed,
             searcher=Spec(name="benchmark"),
+            scheduler=None if scheduler is None else Spec(name=scheduler.name, options=scheduler.options),
             executor=Spec(name="benchmark"),
             budget=budget,
         )

@@ -54,7 +54,9 @@ class Pair:
         self._searcher: Searcher = one.made("searcher")(task.space, metrics=metrics, seed=seed, **one.options)
         self._scheduler: Scheduler = other.made("scheduler")(metrics=metrics, **other.options)
         readers = (self._scheduler,) if drawn is not None else (self._searcher, self._scheduler)
-        self._study = Miniature(task.space, task.metric, seed, Budget(num_trials=trials, jobs=jobs), *readers)
+        self._study = Miniature(
+            task.space, task.metric, seed, Budget(num_trials=trials, jobs=jobs), *readers, scheduler=other
+        )
         self._begun = 0
         self._running: set[int] = set()
         self.ended: list[int] = []
