@@ -61,7 +61,7 @@ def tasks() -> dict[str, CurveTask]:
 
 def campaign(words: str, task: CurveTask, seed: int, trials: int, noise: float, *, workers: int = 1) -> Outcome:
     """A study by random search under a scheduler."""
-    params, curves = task.drawn(random.Random(f"{task.name}/{seed}/{trials}"), trials)
+    params, curves = task.drawn(random.Random(f"{task.name}/{task.metric.name}/{noise}/{seed}/{trials}"), trials)
     race = Race(task=task, seed=seed, workers=workers, noise=noise, budget=trials + 1.0, known=dict(enumerate(curves)))
     pair = Pair(f"random+{words}", task, seed, trials=trials, drawn=params, jobs=workers)
     race.run(pair)
