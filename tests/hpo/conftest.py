@@ -47,7 +47,7 @@ def bowl(types: None, store: str) -> Optimise:
     def optimise(model: dict[str, Any] | None = None, /, **options: Any) -> HPOResults:
         hpo = options.pop("hpo", None) or HPOptimizer()
         given = {"param_space": X, "num_trials": 4, "store": store, "progress": False, **options}
-        training = given.pop("training_config", None)
-        return hpo.optimize({"type": "bowl", **(model or {})}, {"dataset": "none"}, training, **given)
+        configs = {"data_config": {"dataset": "none"}, "training_config": None, **given}
+        return hpo.optimize({"type": "bowl", **(model or {})}, **configs)
 
     return optimise

@@ -11,6 +11,8 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from trialist import registry
@@ -135,7 +137,8 @@ class HPOptimizer:
             data_config: As ``TrainingEngine.train`` takes it.
             training_config: As ``TrainingEngine.train`` takes it.
             param_space: What is searched; see ``define_search_space``.
-            num_trials: Total of the study; ``None``: 20, or with a time budget as many as there is time for.
+            num_trials: Total of the study; ``None``: what a resumed study was given, the whole of a grid, as many as there is
+                time for with a time budget, else 20.
             metric: What to optimise; a list is multi-objective. ``None``: the model type's primary metric.
             mode: ``min`` or ``max``; ``None``: the model type's, else as the metric's name tells.
             search_algorithm: A searcher by name or as ``{"name": …, option: value}``; a searcher object; a sampler of Optuna.
@@ -187,14 +190,16 @@ class HPOptimizer:
         )
         if plan.record.engine == LOCAL:  # a cluster may have more than this machine
             Placement(resources_per_trial or {}, machine_resources(), visible_devices())
+            _check_file(plan)
+        searching = choose_searcher(search_algorithm, plan.space, as_metrics(*plan.goals), seed)
+        is_endless = num_trials is None and time_budget_s is None and (searching.spec or Spec(name="")).name != "grid"
         budget = Budget(
-            num_trials=NUM_TRIALS if num_trials is None and time_budget_s is None else num_trials,
+            num_trials=NUM_TRIALS if is_endless else num_trials,
             time_budget_s=time_budget_s,
             max_failures=max_failures,
             retries=retries,
             jobs=max_concurrent_trials,
         )
-        searching = choose_searcher(search_algorithm, plan.space, as_metrics(*plan.goals), seed)
         record = plan.record
         deciding = choose_scheduler(scheduler, epochs_of(plan.space, record.training, record.places))
         study = self._study(
@@ -213,6 +218,8 @@ class HPOptimizer:
             default=_heeded_default(search_algorithm, plan),
             warm_start=warm_start,
         )
+        if num_trials is None:  # what a resumed study was given before
+            budget = replace(budget, num_trials=study.row.spec.budget.num_trials)
         self.results = HPOResults(study)
         _enqueue(study, initial_points)
         request = Request(
@@ -344,6 +351,14 @@ def _check_counts(**counts: object) -> None:
         least = 0 if name == "retries" else 1
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             raise ConfigError(f"must be a whole number of at least {least}, not {value!r}", path=name)
+
+
+def _check_file(plan: Plan) -> None:
+    """Raise ConfigError where the file to learn from is not there: no trial could run."""
+    path = plan.record.data.get("path")
+    is_searched = any(place.startswith("data.path") for place in plan.record.places.values())
+    if isinstance(path, str) and not is_searched and not Path(path).expanduser().exists():
+        raise ConfigError(f"there is no file '{path}'", path="data_config.path")
 
 
 def _heeded_default(searcher: Any, plan: Plan) -> dict[str, Any] | None:
