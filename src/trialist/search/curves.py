@@ -119,7 +119,7 @@ class CurveSearcher:
     def _data(self, most: int) -> Data:
         """Reports as they are known now: at most so many."""
         seen = self._seen
-        shown = np.flatnonzero(np.isfinite(seen.losses[:, 0]) & (seen.standing != Standing.VOID) & (seen.steps > 0))
+        shown = np.flatnonzero(np.isfinite(seen.losses[:, 0]) & (seen.standing != Standing.VOID))
         failed = np.flatnonzero(seen.standing == Standing.FAILED)
         rng = np.random.default_rng(stable_seed("curves rows", self._seed, len(seen), self._rests))
         order = shown[np.lexsort((seen.losses[shown, 0], -seen.steps[shown]))][:most]
@@ -128,7 +128,7 @@ class CurveSearcher:
         if len(lasts) > most:
             others = np.setdiff1d(lasts, best)
             lasts = np.concatenate([best, rng.choice(others, most - len(best), replace=False)])
-        rows, steps, losses = [lasts], [np.maximum(seen.steps[lasts], 1)], [seen.losses[lasts, 0]]
+        rows, steps, losses = [lasts], [seen.steps[lasts]], [seen.losses[lasts, 0]]
         inner = [(row, step, loss[0]) for row in lasts for step, loss in seen.curve(int(row))[:-1]]
         if inner and len(lasts) < most:
             few = inner
@@ -138,8 +138,11 @@ class CurveSearcher:
             rows.append(more[:, 0].astype(np.int64))
             steps.append(more[:, 1].astype(np.int64))
             losses.append(more[:, 2])
+        reached = np.concatenate(steps)
         last = max(int(seen.steps.max(initial=1)), 2)
-        times = np.log(np.concatenate(steps)) / np.log(last)
+        times = np.where(
+            reached > 0, np.log(np.maximum(reached, 1)) / np.log(last), 1.0
+        )  # 0: it never said how far it is
         return Data(np.concatenate(rows), times, _standardised(np.concatenate(losses)))
 
     def _rows(self, data: Data) -> Floats:
