@@ -66,7 +66,10 @@ class ReadingContract(StoreSuite):
         small = OutcomeConstraint(metric="size", bound=Bound.AT_MOST, limit=2.0)
         told = tell(store, spec=study_spec(mode=mode, outcome_constraints=(small,)))
         for loss, size in ((3.0, 2.0), (1.0, 2.5), (2.0, 1.0), (0.0, None), (4.0, math.nan)):
-            told.script.run(**({"loss": loss} if size is None else {"loss": loss, "size": size}))
+            if size is None:
+                told.script.run(loss=loss)
+            else:
+                told.script.run(loss=loss, size=size)
         told.commit()
         assert numbers(store, told.id, 2, _BY_VALUE) == [2, 0, 1, 3, 4]
         assert numbers(store, told.id, 2, _BY_VALUE_DOWN) == [0, 2, 1, 3, 4]
