@@ -28,6 +28,7 @@ _EXPORTS: dict[str, str] = {
     "HPOResults": "trialist.hpo:HPOResults",
     "load_results": "trialist.hpo:load_results",
     "ConfigLoader": "trialist.hpo:ConfigLoader",
+    "RayTuneSearcher": "trialist.hpo.ray_search:RayTuneSearcher",
     "HPOVisualizer": "trialist.analysis.visualizer:HPOVisualizer",
     "analyze": "trialist.analysis.analyze:analyze",
     "SearchSpace": "trialist.space:SearchSpace",

@@ -39,6 +39,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "inline": "trialist.execute.inline:InlineExecutor",
         "pool": "trialist.execute.pool:PoolExecutor",
         "command": "trialist.execute.command:CommandExecutor",
+        "ray": "trialist.execute.ray:RayExecutor",
     },
     "store": {
         "memory": "trialist.store.memory:MemoryStore",
@@ -52,12 +53,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "hpo_engine": {
         "local": "trialist.hpo.engines:lead_local",
         "ray": "trialist.hpo.engines:lead_ray",
+        "ray_tune": "trialist.hpo.engines:lead_ray_tune",
     },
     "model_type": {
         "sklearn": "trialist.train.sklearn:SklearnModel",
         "mlp": "trialist.train.mlp:MlpModel",
-        "ppo": "trialist.train.ppo:PpoModel",
         "text_classifier": "trialist.train.text:TextClassifier",
+        "ppo": "trialist.train.ppo:PpoModel",
     },
 }
 """Kind to name to ``module:attribute``."""
@@ -68,12 +70,13 @@ EXTRAS: dict[str, str] = {
     "sklearn": "sklearn",
     "psycopg": "postgres",
     "torch": "torch",
-    "matplotlib": "plots",
-    "plotly": "plots",
     "transformers": "text",
     "tokenizers": "text",
     "stable_baselines3": "rl",
     "gymnasium": "rl",
+    "ray": "ray",
+    "matplotlib": "plots",
+    "plotly": "plots",
 }
 """Top-level module that may be missing to the extra that brings it."""
 

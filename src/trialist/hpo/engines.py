@@ -12,19 +12,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from trialist import registry
-from trialist.api.assembling import objective_executor
+from trialist.api.assembling import Made, objective_executor
 from trialist.api.leading import Turn
 from trialist.api.naming import artifacts_dir, trial_dir
+from trialist.api.shipping import shipped
 from trialist.api.study import Study
-from trialist.core.errors import UnknownName
+from trialist.core.errors import ConfigError, UnknownName
 from trialist.core.events import RunConfigured
 from trialist.core.ports import Scheduler, Searcher, Sink
-from trialist.core.records import Budget, Trial
+from trialist.core.records import Budget, Spec, Trial
 from trialist.engine.assembly import RunEnd
 from trialist.hpo.record import DOOR, HPORecord
 from trialist.hpo.training import Training
 
-LOCAL, RAY = "local", "ray"
+LOCAL, RAY, RAY_TUNE = "local", "ray", "ray_tune"
 _JOBS_OF_ITS_OWN = 2
 """A pool is asked for, however few trials run at once: each is a process, which alone suffers what it does."""
 
@@ -90,10 +91,37 @@ def lead_ray(study: Study, record: HPORecord, request: Request) -> RunEnd:
     return _lead(study, record, request, {"name": RAY, **options, **({"init": init} if init else {})})
 
 
+def lead_ray_tune(study: Study, record: HPORecord, request: Request) -> RunEnd:
+    """Lead with trials in one ``Tuner`` of Ray Tune's, under its own scheduler; what they do is recorded as it happens."""
+    spec = study.row.spec
+    metric = study.row.metric
+    if metric is None:
+        raise ConfigError("engine 'ray_tune' compares trials by one metric; engine 'ray' takes several", path="engine")
+    what = f"engine='{RAY_TUNE}'"
+    mirror = registry.resolve("trialist.execute.ray_tune:Mirror", what)()
+    init = {name: value for name, value in request.ray.items() if name != "address"}
+    executor = registry.resolve("trialist.execute.ray_tune:RayTuneExecutor", what)(
+        shipped(request.training),
+        metric=metric,
+        metric_names=[one.name for one in spec.metrics],
+        jobs=(request.budget or spec.budget).jobs,
+        mirror=mirror,
+        scheduler=spec.scheduler,
+        address=request.ray.get("address"),
+        init=init,
+    )
+    return _lead_with(study, record, request, Made(executor, Spec(name=RAY_TUNE)), mirror)
+
+
 def _lead(study: Study, record: HPORecord, request: Request, executor: Mapping[str, Any]) -> RunEnd:
     spec = study.row.spec
     jobs = max((request.budget or spec.budget).jobs, _JOBS_OF_ITS_OWN)
     made = objective_executor(executor, request.training, spec, jobs)
+    return _lead_with(study, record, request, made, request.scheduler)
+
+
+def _lead_with(study: Study, record: HPORecord, request: Request, made: Made, scheduler: Scheduler | None) -> RunEnd:
+    spec = study.row.spec
     root = artifacts_dir(study.store.url, study.id, study.name)
     return study.lead(
         made.executor,
@@ -110,7 +138,7 @@ def _lead(study: Study, record: HPORecord, request: Request, executor: Mapping[s
         say=request.say,
         turn=request.turn,
         searcher=request.searcher,
-        scheduler=request.scheduler,
+        scheduler=scheduler,
     )
 
 
