@@ -34,12 +34,17 @@ def test_the_page_and_the_documents_have_the_same_keys(cli, study: Study) -> Non
         ("show", ["show", "digits"]),
         ("events", ["events", "digits"]),
         ("budget` without changes", ["budget", "digits"]),
+        ("importance", ["importance", "digits"]),
+        ("report", ["report", "digits", "--out", "report"]),
         ("gc", ["gc"]),
         ("doctor", ["doctor"]),
         ("db version", ["db", "version"]),
     ],
 )
-def test_the_table_of_commands_names_the_top_keys(cli, study: Study, row: str, args: list[str]) -> None:
+def test_the_table_of_commands_names_the_top_keys(
+    cli, study: Study, tmp_path, monkeypatch, row: str, args: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     line = next(line for line in PAGE.splitlines() if line.startswith(f"| `{row}"))
     for key in cli(*args, "--json").json:
         assert f"`{key}`" in line.split("|", 2)[2]

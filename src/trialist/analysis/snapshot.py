@@ -86,7 +86,7 @@ class Snapshot:
             if self.space
             else []
         )
-        return tuple({**_branches(choices, trial.params), **_flat(self.space, trial)} for trial in self.trials)
+        return tuple({**_flat(self.space, trial), **_branches(choices, trial.params)} for trial in self.trials)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -217,6 +217,8 @@ def _branches(choices: Sequence[Leaf], params: Params) -> dict[str, str]:
         if isinstance(option, Group):
             fixed = [str(domain.value) for domain in option.params.values() if isinstance(domain, Fixed)]
             out[leaf.path] = ", ".join(fixed) or describe_option(option)
+        elif isinstance(option, Mapping):
+            out[leaf.path] = ", ".join(map(str, option.values())) or "{}"
     return out
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from trialist.analysis.axes import Extent, Tick, fit
 from trialist.analysis.plots.record import Ink, Mark, Panel, Plot, Shape
 from trialist.analysis.series import Axis, Scale
+from trialist.core.records import Mode
 
 _BARS = (Shape.SPANS, Shape.COLUMNS)
 
@@ -109,8 +110,28 @@ def _fit(axis: Axis, values: list[float], most: int, panel: Panel, *, along_x: b
         extent = Extent(Scale.LINEAR, -0.6, rows - 0.4, ())
         every = math.ceil(rows / most)
         return extent._replace(ticks=tuple(Tick(extent.place(k), str(k + 1)) for k in range(every - 1, rows, every)))
-    extent = fit(axis, values, most, clip=panel.clip if not along_x else None)
+    if panel.clip is not None and not along_x:
+        values = _reined(values, panel.clip, log=axis.scale is Scale.LOG)
+    extent = fit(axis, values, most)
     return _roomy(extent, axis, most) if not (upright and along_x) else extent
+
+
+def _reined(values: list[float], mode: Mode, *, log: bool) -> list[float]:
+    """The values without those that are far worse than the others, by the rule of box plots.
+
+    Only where these are few, and where leaving them out shows the others twice as large.
+    """
+    placed = sorted(math.log(value) for value in values if value > 0) if log else sorted(values)
+    count = len(placed)
+    if count < 8:
+        return values
+    low, high = placed[count // 4], placed[-1 - count // 4]
+    room = 1.5 * (high - low)
+    kept = [v for v in placed if (v <= high + room if mode is Mode.MIN else v >= low - room)]
+    few = count - len(kept) <= count // 8
+    if not few or len(kept) == count or 2.0 * (kept[-1] - kept[0]) > placed[-1] - placed[0] or kept[0] == kept[-1]:
+        return values
+    return [math.exp(value) for value in kept] if log else kept
 
 
 def _fewer(extent: Extent, most: int) -> Extent:

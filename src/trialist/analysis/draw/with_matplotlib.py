@@ -99,7 +99,7 @@ def _panel_height(plot: Plot) -> float:
 
 
 def _ticks(wide: float, high: float) -> tuple[int, int]:
-    return int((wide - 0.8) * 11), max(4, int(high / 0.62))
+    return int((wide - 0.8) * 11), max(4, int(high / 0.5))
 
 
 def _left(plot: Plot, frames: list[Frame], wide: float) -> float:
@@ -177,6 +177,8 @@ def _panel(axes: Axes, panel: Panel, shown: Frame, theme: Theme, *, first: bool,
     if panel.marks or panel.rulers:
         _set_ticks(axes.yaxis, shown.y, 34)
     axes.tick_params(length=0, labelsize=_SMALL, labelcolor=theme.quiet, labelfontfamily=FONT, pad=5)
+    if any(mark.shape is Shape.CROSSES for mark in panel.marks):
+        axes.tick_params(axis="x", pad=9)  # crosses stand on the line
     bars = any(mark.shape is Shape.SPANS for mark in panel.marks)
     axes.grid(visible=True, axis="x" if bars else "y", color=theme.grid, linewidth=0.8)
     axes.set_axisbelow(True)

@@ -76,7 +76,7 @@ def draw(plot: Plot) -> str:
     high = _height(plot)
     entries = legend(plot)
     top = 30.0 if entries or plot.ramp else 8.0
-    frames = [frame(panel, int((wide - 70) / _LETTER), max(4, int(high / 48))) for panel in plot.panels]
+    frames = [frame(panel, int((wide - 70) / _LETTER), max(4, int(high / 42))) for panel in plot.panels]
     note = notes(plot, frames)
     height = top + rows * high + (rows - 1) * gap + (24 if note else 4)
     out = [
@@ -154,7 +154,7 @@ def _axes(
         half = len(short(tick.label, room)) * _LETTER / 2
         if x - half > taken:
             taken = x + half + 4
-            yield _label(x, inside.bottom + 18, tick.label, room, "middle")
+            yield _label(x, inside.bottom + 20, tick.label, room, "middle")
     if not panel.rulers:
         yield f'<path class="ax" d="M{inside.left:.1f} {inside.bottom:.1f}H{inside.right:.1f}"/>'
     if panel.x.label:
