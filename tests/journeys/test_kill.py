@@ -86,6 +86,8 @@ CASES = [
     ("random", "asha", "inline", 2),  # most of its trials end after a report or two
     ("random", "hyperband", "inline", 3),
     ("random", "forecast", "inline", 7),
+    ("tpe", "none", "inline", 8),
+    pytest.param("cmaes", "none", "inline", 8, marks=pytest.mark.extras),
     ("random", "none", "command", 8),
     ("random", "none", "pool", 8),
     ("auto", "none", "inline", 8),  # each start fits the model anew from the events
