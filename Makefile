@@ -6,7 +6,7 @@ JOBS   ?= 2
 DEV    := .venv/bin/python
 DEMO   := .venv-demo/bin/python
 PIP     = -m pip install --quiet --disable-pip-version-check
-BENCHMARKS ?= overhead startup commands warm pool history writers kill million quality latency fidelity forecast
+BENCHMARKS ?= overhead startup commands warm pool history writers kill million quality latency fidelity forecast pbt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

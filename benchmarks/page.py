@@ -27,6 +27,7 @@ ORDER = (
     "latency",
     "fidelity",
     "forecast",
+    "pbt",
 )
 TITLES = {
     "overhead": "What a trial costs beside itself",
@@ -42,6 +43,7 @@ TITLES = {
     "latency": "How long a suggestion takes",
     "fidelity": "What four workers find on learning curves",
     "forecast": "Would-be winners that are stopped",
+    "pbt": "A population against random search",
 }
 HEAD = """# Benchmarks
 

@@ -21,6 +21,7 @@ NEEDS = {
     "kill": ["optuna"],
     "latency": ["optuna"],
     "overhead": ["optuna"],
+    "pbt": ["sklearn"],
     "pool": ["ray"],
     "quality": ["hyperopt", "onnxruntime", "optuna", "sklearn"],
     "startup": ["optuna"],
