@@ -17,6 +17,7 @@ from trialist.analysis.snapshot import Snapshot, snapshot_of
 from trialist.core.errors import ConfigError, UnknownName, UserError
 from trialist.core.records import Metric, Mode, Report
 from trialist.core.states import TrialStatus as S
+from trialist.space import SearchSpace
 
 
 def marks(plot: Plot, shape: Shape, ink: Ink | None = None):
@@ -193,3 +194,20 @@ def test_long_names_are_cut_where_they_say_least() -> None:
     assert short("training.optimizer.learning_rate", 20) == "traini…learning_rate"
     assert wrapped("training.learning_rate", 14) == ["training.", "learning_rate"]
     assert short("a\nb\x1b", 10) == "a b"
+
+
+def test_few_values_that_are_far_worse_lie_on_the_edge_and_are_counted(taken, tried) -> None:
+    values = [1.0 + 0.01 * k for k in range(30)]
+    panel = make_plot(taken([tried(k, value) for k, value in enumerate([*values, 80.0])]), "history").panels[0]
+    shown = frame(panel)
+    assert shown.beyond == 1
+    assert 1.29 < shown.y.high < 2.0
+    better = make_plot(taken([tried(k, value) for k, value in enumerate([*values, -80.0])]), "history").panels[0]
+    assert frame(better).beyond == 0, "what is far better is what a search is for"
+
+
+def test_a_branch_is_named_by_what_is_fixed_in_it(taken, tried) -> None:
+    space = SearchSpace.of({"f": [{"map": "plain"}, {"map": "rbf", "gamma": {"type": "uniform", "low": 0, "high": 1}}]})
+    study = taken([tried(0, 1.0, f={"map": "plain"}), tried(1, 2.0, f={"map": "rbf", "gamma": 0.5})], space)
+    assert [params["f"] for params in study.flat] == ["plain", "rbf"]
+    assert study.names == ("f",)
