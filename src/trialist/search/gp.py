@@ -98,9 +98,9 @@ class GpSearcher:
         self._space, self._seed = space, seed
         self._cube = Cube(space)
         self._features = Features(self._cube)
-        self._seen = Observations(self._cube, (self._metric,))
+        self._seen = Observations(self._cube, (self._metric,), own=self.name)
         self._sobol = SobolSearcher(space, seed=seed)
-        self._sobol.name = self.name
+        self._sobol.name = self.name  # its points are our trials
         size = space.root.size
         self._listed = size is not None and size <= MAX_LISTED
         self._points: Floats | None = None
@@ -193,7 +193,7 @@ class GpSearcher:
         posterior = Posterior(rows, data.values, groups, self._chain.at(seen.num_ended))
         best = float(data.values.min())
         roughness = float(np.exp(posterior.theta[-1])) if number % self.settings.rough_each else 0.0
-        pending = np.flatnonzero(seen.standing == Standing.PENDING)[-MAX_PENDING:]
+        pending = seen.pending[-MAX_PENDING:]
         if len(pending):
             posterior = posterior.believing(self._features.of(seen.points[pending]))
         neglected = self._neglected(number)
