@@ -26,7 +26,7 @@ def bowl(model, data, training, report, checkpoint):
         report(step=epoch, loss=model["x"] ** 2 + 1 / epoch)
     return {"loss": model["x"] ** 2}
 '''
-MAIN = '''
+MAIN = """
 import json, sys
 import bowls
 from trialist import HPOptimizer
@@ -39,7 +39,7 @@ results = hpo.optimize(
 )
 results.save("far.results")
 print(json.dumps({"best": hpo.get_best_model_config({"type": "bowl"}), "score": results.best_score, "n": len(results)}))
-'''
+"""
 
 
 @pytest.fixture
