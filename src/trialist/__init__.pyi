@@ -40,6 +40,7 @@ from trialist.hpo import (
     HPOptimizer,
     load_results,
 )
+from trialist.hpo.ray_search import RayTuneSearcher
 from trialist.runtime import (
     Paused,
     Stopped,
@@ -77,6 +78,7 @@ __all__ = [
     "NotFound",
     "ObjectiveError",
     "Paused",
+    "RayTuneSearcher",
     "SchemaMismatch",
     "SearchSpace",
     "SpaceError",

@@ -19,7 +19,8 @@ STUB = Path(trialist.__file__).with_suffix(".pyi")
 
 PROMISED = {
     "create_study", "load_study", "list_studies", "list_workers", "delete_study", "import_studies", "fsck", "Study",
-    "HyperParamSearch", "TrainingEngine", "HPOptimizer", "HPOResults", "load_results", "ConfigLoader", "HPOVisualizer", "analyze",
+    "HyperParamSearch", "TrainingEngine", "HPOptimizer", "HPOResults", "load_results", "ConfigLoader", "RayTuneSearcher",
+    "HPOVisualizer", "analyze",
     "SearchSpace", "Float", "Int", "Choice", "Fixed",
     "report", "params", "emit_progress", "checkpoint_dir", "Stopped", "Paused",
     "TrialistError", "UserError", "SpaceError", "ConfigError", "ObjectiveError", "UnknownName", "MissingExtra", "NotFound",
