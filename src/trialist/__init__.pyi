@@ -36,8 +36,8 @@ from trialist.core.errors import (
 )
 from trialist.hpo import (
     ConfigLoader,
-    HPOResults,
     HPOptimizer,
+    HPOResults,
     load_results,
 )
 from trialist.hpo.ray_search import RayTuneSearcher

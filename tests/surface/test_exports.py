@@ -41,7 +41,7 @@ def render_stub() -> str:
     by_module["trialist._version"].append("__version__")
     lines = ["# Made from the table in __init__.py by `make stub`; a test holds the two equal.", ""]
     for module in sorted(by_module):
-        imports = sorted(by_module[module], key=_isort_key)
+        imports = sorted(by_module[module], key=lambda one: (not one[0].isupper(), one.lower()))
         if len(imports) == 1:
             lines.append(f"from {module} import {imports[0]}")
         else:
