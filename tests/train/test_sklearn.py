@@ -92,6 +92,20 @@ def test_a_resumed_training_ends_like_a_whole_one(estimator: str, tmp_path: Path
     assert resumed == whole
 
 
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_what_goes_on_from_another_trials_checkpoint_obeys_its_own_learning_rate(solver: str, tmp_path: Path) -> None:
+    engine, data = TrainingEngine(), {"dataset": "digits", "standardize": True}
+    model = {"type": "sklearn", "estimator": "MLPClassifier", "solver": solver, "momentum": 0.0}
+    left = engine.train({**model, "lr": 0.01}, data, {"epochs": 3}, checkpoint=Keeper(tmp_path / "c"))
+    told = engine.train(
+        {**model, "lr": 1e-12},
+        data,
+        {"epochs": 4},
+        checkpoint=Keeper(tmp_path / "d", start=tmp_path / "c", resume_step=3),
+    )
+    assert told["val_loss"] == pytest.approx(left["val_loss"], rel=1e-6)
+
+
 def test_a_warm_start_keeps_what_was_learned_and_takes_the_new_values(tmp_path: Path) -> None:
     engine, data = TrainingEngine(), {"dataset": "digits", "standardize": True}
     model = {"type": "sklearn", "estimator": "SGDClassifier", "loss": "log_loss"}

@@ -206,6 +206,7 @@ def _start(cls: type[Any], values: Mapping[str, Any], job: Job) -> tuple[Any, in
     saved = _saved(job, "model")
     model = saved["model"].set_params(**values)
     if given.resume_step is not None:
+        _obey(model)
         return model, int(saved["epochs"]), dict(saved["metrics"])
     _renew(model, keep_optimizer=given.warm_start == "optimizer")
     return model, 0, {}
@@ -250,6 +251,15 @@ def _renew(model: Any, *, keep_optimizer: bool) -> None:
         del model._optimizer
     if hasattr(model, "t_") and not keep_optimizer:
         model.t_ = type(model.t_)(1)
+
+
+def _obey(model: Any) -> None:
+    """Give a restored optimizer this trial's values where they are others: it goes on from another trial's checkpoint."""
+    optimizer = getattr(model, "_optimizer", None)
+    if optimizer is not None and optimizer.learning_rate_init != model.learning_rate_init:
+        optimizer.learning_rate_init = optimizer.learning_rate = model.learning_rate_init
+    if hasattr(optimizer, "momentum"):
+        optimizer.momentum = model.momentum
 
 
 def _fitted(model: Any) -> bool:
