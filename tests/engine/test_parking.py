@@ -4,9 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from trialist.core.events import AttemptContinued, AttemptEnded, AttemptStarted, Decided, Reported, TrialPaused
+from trialist.core.errors import InternalError
+from trialist.core.events import (
+    AttemptContinued,
+    AttemptEnded,
+    AttemptStarted,
+    Decided,
+    Reported,
+    TrialEnded,
+    TrialPaused,
+)
 from trialist.core.ports import CheckpointedSignal
-from trialist.core.records import CommandKind, Continue, Fork, FromCheckpoint, Metric, Mode, Suggestion
+from trialist.core.records import (
+    CommandKind,
+    Continue,
+    Fork,
+    FromCheckpoint,
+    Metric,
+    Mode,
+    Pause,
+    Promotion,
+    Suggestion,
+)
 from trialist.core.states import StudyStatus, TrialStatus
 from trialist.schedule.asha import AshaScheduler
 from trialist.schedule.fifo import FifoScheduler
@@ -158,6 +177,44 @@ def test_a_fork_ends_one_trial_and_starts_another_that_does_not_count(bench):
     assert (first.status, first.step, first.reason) == (TrialStatus.STOPPED, 2, "exploit trial 1")
     assert (fork.params, fork.parent, fork.source, fork.counted) == ({"x": 0.75}, 1, "forker", False)
     assert bench.study.num_suggested == 2
+
+
+class ForkPaused(ForkOnce):
+    """Pauses trial 0 at step 2, and then gives its place to another."""
+
+    reads = frozenset({TrialEnded})
+    leaves = True
+    ended = False
+
+    def update(self, event, trial):
+        self.ended |= event.trial == 0
+
+    def decide(self, trial, step, *, at_boundary):
+        return Pause(leaves=self.leaves) if trial.number == 0 and at_boundary else Continue()
+
+    def promote(self, *, last=False):
+        if self.ended or not last:
+            return None
+        return Promotion(trial=0, fork=Suggestion(params={"x": 0.75}, parent=1), reason="trial 1 is better")
+
+
+def test_a_paused_trial_that_has_left_its_worker_gives_its_place_to_a_fork(bench):
+    bench.create(num_trials=2, jobs=2)
+    bench.lead(ScriptedExecutor(curve, parks=True), scheduler=ForkPaused(metrics=(LOSS,)))
+    first, _, fork = bench.trials
+    assert (first.status, first.step, first.reason) == (TrialStatus.STOPPED, 2, "trial 1 is better")
+    assert (fork.params, fork.parent, fork.source, fork.counted) == ({"x": 0.75}, 1, "forker", False)
+    assert fork.status is TrialStatus.COMPLETED
+    assert [body.decision for body in bench.bodies(Decided)] == ["pause", "fork"]
+    assert bench.study.num_suggested == 2
+
+
+def test_a_scheduler_that_forks_a_trial_in_its_worker_is_told_so(bench):
+    bench.create(num_trials=2, jobs=2)
+    scheduler = ForkPaused(metrics=(LOSS,))
+    scheduler.leaves = False
+    with pytest.raises(InternalError, match="still sits in its worker"):
+        bench.lead(ScriptedExecutor(curve, parks=True), scheduler=scheduler)
 
 
 def test_a_fork_is_made_once_also_where_the_engine_dies_before_the_trial_has_left(bench):
