@@ -256,7 +256,9 @@ def _renew(model: Any, *, keep_optimizer: bool) -> None:
 def _obey(model: Any) -> None:
     """Give a restored optimizer this trial's values where they are others: it goes on from another trial's checkpoint."""
     optimizer = getattr(model, "_optimizer", None)
-    if optimizer is not None and optimizer.learning_rate_init != model.learning_rate_init:
+    if optimizer is None:
+        return
+    if optimizer.learning_rate_init != model.learning_rate_init:
         optimizer.learning_rate_init = optimizer.learning_rate = model.learning_rate_init
     if hasattr(optimizer, "momentum"):
         optimizer.momentum = model.momentum
