@@ -89,7 +89,8 @@ def lines(mark: Mark) -> list[tuple[int, int]]:
 
 def short(text: str, most: int) -> str:
     """A label of at most so many characters, cut in the middle: the tail of dotted paths says most."""
-    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    plain = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
+    text = " ".join(plain.split())
     if len(text) <= most:
         return text
     head = max(1, (most - 1) // 3)

@@ -148,11 +148,15 @@ def _points(mark: Mark, shown: Frame, theme: Theme, colour: str, named: dict[str
     many = len(mark.x)
     size = 16 if mark.shape is Shape.STAR else 8 if many < 800 else 5
     marker: dict[str, Any] = {
-        "color": [theme.shade(at) for at in mark.shade] if mark.shade else colour,
+        "color": list(mark.shade) or colour,
         "symbol": symbols.get(mark.shape, "circle"),
         "size": size,
         "opacity": 0.85 if many < 800 else 0.5,
     }
+    if mark.shade:  # numbers and a scale: ten thousand colours of their own take seconds
+        last = len(theme.ramp) - 1
+        scale = [[k / last, one] for k, one in enumerate(theme.ramp)]
+        marker |= {"colorscale": scale, "cmin": 0.0, "cmax": 1.0, "showscale": False}
     if mark.shape is Shape.CROSSES:
         marker["line"] = {"width": 1.5, "color": colour}
     if many > 2000:  # WebGL, where SVG would make the page slow
