@@ -69,6 +69,10 @@ class Searcher(Protocol):
     ``suggest(n)`` gives the same again until trial ``n`` is there, and that all that was committed is known to it after its
     events were replayed. Then neither is a stored suggestion drawn again, nor does a killed study end like an uninterrupted
     one.
+
+    Budget, outcome constraints, default and earlier studies reach a searcher with ``StudyCreated`` (and ``BudgetChanged``),
+    where it reads these. One that tries the spec's ``default`` first, or learns from its ``warm_start``, names them in an
+    attribute ``heeds`` (a set of ``"default"`` and ``"warm_start"``); to others they cannot be given.
     """
 
     name: str
