@@ -10,7 +10,7 @@ import pytest
 
 from trialist import registry
 from trialist.core.errors import ConfigError
-from trialist.core.events import AttemptStarted, Reported, StudyCreated, TrialEnded, TrialPaused
+from trialist.core.events import AttemptEnded, AttemptStarted, Reported, StudyCreated, TrialEnded, TrialPaused
 from trialist.core.records import (
     Bound,
     Budget,
@@ -19,6 +19,7 @@ from trialist.core.records import (
     Metric,
     Mode,
     OutcomeConstraint,
+    OutcomeKind,
     Spec,
     StudySpec,
     Suggestion,
@@ -135,6 +136,17 @@ def test_where_a_scheduler_pauses_trials_the_model_learns_from_what_they_reporte
         history.emit(TrialPaused(trial=number, attempt=1, step=1, parked=False, by="asha"))
     assert parts(history) == ["start"] * 5 + ["curves"] * 7
     replays(history)
+
+
+def test_a_trial_that_left_at_a_boundary_is_paused_too():
+    history = plane(pending=10**9).grow(5)
+    for by, part in (("person", "start"), ("asha", "curves")):
+        number = len(history.rows) - 1
+        history.emit(AttemptStarted(trial=number, attempt=1))
+        history.emit(
+            AttemptEnded(trial=number, attempt=1, outcome=OutcomeKind.EVICTED, status=TrialStatus.PAUSED, by=by)
+        )
+        assert parts(history.grow(1))[-1] == part
 
 
 def test_what_a_person_pauses_changes_nothing():

@@ -14,7 +14,16 @@ from enum import StrEnum
 from typing import Any
 
 from trialist import registry
-from trialist.core.events import Body, Event, Reported, StudyCreated, TrialEnded, TrialPaused, TrialSuggested
+from trialist.core.events import (
+    AttemptEnded,
+    Body,
+    Event,
+    Reported,
+    StudyCreated,
+    TrialEnded,
+    TrialPaused,
+    TrialSuggested,
+)
 from trialist.core.options import Options
 from trialist.core.ports import Searcher
 from trialist.core.records import (
@@ -87,7 +96,9 @@ class AutoSearcher:
 
     name = "auto"
     heeds = frozenset({"default", "warm_start"})
-    reads: frozenset[type[Body]] = frozenset({StudyCreated, TrialSuggested, Reported, TrialPaused, TrialEnded})
+    reads: frozenset[type[Body]] = frozenset(
+        {StudyCreated, TrialSuggested, Reported, TrialPaused, AttemptEnded, TrialEnded}
+    )
 
     def __init__(self, space: SearchSpace, *, metrics: Sequence[Metric] = (), seed: int = 0, **options: Any) -> None:
         Options("searcher 'auto'", options).done()
@@ -164,8 +175,10 @@ class AutoSearcher:
             self._first = _first(body.spec, self._space)
         elif isinstance(body, TrialSuggested):
             self._suggested(body)
-        elif isinstance(body, TrialPaused):
+        elif isinstance(body, TrialPaused):  # it waits where it is
             self._pauses = self._pauses or body.by != PERSON
+        elif isinstance(body, AttemptEnded):  # it left, and may go on later
+            self._pauses = self._pauses or (body.status is TrialStatus.PAUSED and body.by != PERSON)
         elif isinstance(body, TrialEnded):
             self._ended(body)
         self._random.update(event, trial)

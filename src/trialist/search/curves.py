@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trialist.core.events import Body, Event, TrialEnded, TrialPaused
+from trialist.core.events import AttemptEnded, Body, Event, TrialEnded, TrialPaused
 from trialist.core.options import Options
 from trialist.core.records import Exhausted, Metric, Suggestion, Trial
 from trialist.search.acquisition import Candidates, log_ei
@@ -68,7 +68,7 @@ class CurveSearcher:
     """
 
     name = "curves"
-    reads: frozenset[type[Body]] = READS | {TrialPaused}
+    reads: frozenset[type[Body]] = READS | {TrialPaused, AttemptEnded}
 
     def __init__(self, space: SearchSpace, *, metrics: Sequence[Metric] = (), seed: int = 0, **options: Any) -> None:
         given = Options("searcher 'curves'", options)
@@ -103,10 +103,10 @@ class CurveSearcher:
         return self._sobol.suggest(number)
 
     def update(self, event: Event, trial: Trial | None) -> None:
-        if not isinstance(event.body, TrialPaused):
+        if not isinstance(event.body, TrialPaused | AttemptEnded):
             self._seen.update(event, trial)
         self._sobol.update(event, trial)
-        if isinstance(event.body, TrialPaused | TrialEnded):
+        if isinstance(event.body, TrialPaused | AttemptEnded | TrialEnded):
             self._rests += 1
             if self._rests >= self._next_fit:
                 self._next_fit = self._rests + max(FIRST_FITS, self._rests // 16)
