@@ -98,7 +98,7 @@ def lead_ray_tune(study: Study, record: HPORecord, request: Request) -> RunEnd:
     if metric is None:
         raise ConfigError("engine 'ray_tune' compares trials by one metric; engine 'ray' takes several", path="engine")
     what = f"engine='{RAY_TUNE}'"
-    mirror = registry.resolve("trialist.execute.ray_tune:Mirror", what)()
+    mirror = registry.resolve("trialist.execute.ray_schedulers:Mirror", what)()
     init = {name: value for name, value in request.ray.items() if name != "address"}
     executor = registry.resolve("trialist.execute.ray_tune:RayTuneExecutor", what)(
         shipped(request.training),
