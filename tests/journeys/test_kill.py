@@ -79,18 +79,23 @@ def compare(whole, killed, gate, reports: int) -> None:
     killed.wait_until_gone()
 
 
+def searching(*case):
+    """A case about an algorithm rather than about the engine: its processes load numpy and scipy at each start."""
+    return pytest.param(*case, marks=pytest.mark.extras)
+
+
 CASES = [
     ("random", "none", "inline", 8),
     ("grid", "none", "inline", 8),
     ("sobol", "none", "inline", 8),
     ("random", "asha", "inline", 2),  # most of its trials end after a report or two
-    ("random", "hyperband", "inline", 3),
-    ("random", "forecast", "inline", 7),
-    ("tpe", "none", "inline", 8),
-    pytest.param("cmaes", "none", "inline", 8, marks=pytest.mark.extras),
+    searching("random", "hyperband", "inline", 3),
+    searching("random", "forecast", "inline", 7),
+    searching("tpe", "none", "inline", 8),
+    searching("cmaes", "none", "inline", 8),
     ("random", "none", "command", 8),
     ("random", "none", "pool", 8),
-    ("auto", "none", "inline", 8),  # each start fits the model anew from the events
+    searching("auto", "none", "inline", 8),  # each start fits the model anew from the events
 ]
 """Searcher, scheduler, executor, and about how many reports a trial makes."""
 
@@ -110,6 +115,7 @@ def test_killed_with_checkpoints_ends_like_uninterrupted(killable, gate):
     compare(killable("whole", **options), killable("killed", **options), gate, 8 * TRIALS)
 
 
+@pytest.mark.extras
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_population_killed_with_several_jobs_ends_like_one_trial_at_a_time_uninterrupted(killable, gate):
