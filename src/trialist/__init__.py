@@ -64,7 +64,10 @@ _EXPORTS: dict[str, str] = {
 }
 """Public name to ``module:attribute``."""
 
-__all__ = ["__version__", *_EXPORTS]
+_OPTIONAL = frozenset({"RayTuneSearcher"})
+"""Those that need an optional library to be there at all; ``from trialist import *`` leaves them out."""
+
+__all__ = ["__version__", *(_name for _name in _EXPORTS if _name not in _OPTIONAL)]
 
 
 def __getattr__(name: str) -> Any:
@@ -83,4 +86,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_OPTIONAL})
