@@ -2,7 +2,7 @@
 # All paths are relative, so the folder may have any name, spaces included. Targets may be combined and run with -j.
 
 PYTHON ?= python3
-JOBS   ?= 2
+JOBS   ?= 3
 DEV    := .venv/bin/python
 DEMO   := .venv-demo/bin/python
 PIP     = -m pip install --quiet --disable-pip-version-check
@@ -29,13 +29,13 @@ lint: .venv/.installed ## Style, types and layers
 	@$(DEV) -c 'import sys; from importlinter.cli import lint_imports_command as run; sys.argv[0] = "lint-imports"; run()'
 
 test: .venv/.installed ## All tests that need no optional library (at most ten minutes on two cores)
-	@$(DEV) -m pytest -n $(JOBS) -m 'not extras'
+	@$(DEV) -m pytest -n $(JOBS) --dist worksteal -m 'not extras'
 
 test-fast: .venv/.installed ## The tests that take less than a few seconds each
 	@$(DEV) -m pytest -n $(JOBS) -m 'not extras and not slow'
 
 test-extras: .venv/.installed-extras ## The tests that need optional libraries
-	@if $(DEV) -m pytest -m extras --collect-only >/dev/null 2>&1; then $(DEV) -m pytest -n $(JOBS) -m extras; \
+	@if $(DEV) -m pytest -m extras --collect-only >/dev/null 2>&1; then $(DEV) -m pytest -n $(JOBS) --dist worksteal -m extras; \
 	else echo 'test-extras: no test needs an optional library yet'; fi
 
 # One that fails does not keep the others from running; the page is written from what there is.
