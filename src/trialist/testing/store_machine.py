@@ -26,7 +26,7 @@ from trialist.core.events import (
     TrialEnded,
     TrialSuggested,
 )
-from trialist.core.ports import Commit, Store, TrialOrder
+from trialist.core.ports import Commit, Store, StudyPage, TrialOrder
 from trialist.core.records import (
     Bound,
     Budget,
@@ -37,6 +37,7 @@ from trialist.core.records import (
     Metric,
     Mode,
     OutcomeConstraint,
+    Study,
     WarmStartFrom,
     WorkOrder,
 )
@@ -310,13 +311,9 @@ class _StoreMachine(RuleBasedStateMachine):
     def all_is_equal(self) -> None:
         if not hasattr(self, "tested"):
             return
-        page = self.both(lambda store: store.list_studies(limit=2))
+        self.both(lambda store: _pages(store.list_studies, limit=2))
         self.both(lambda store: store.list_studies(search="TW", status=StudyStatus.RUNNING))
-        line = self.both(lambda store: store.claimable(limit=1))
-        if line.cursor is not None:
-            self.both(lambda store: store.claimable(cursor=line.cursor))
-        if page.cursor is not None:
-            self.both(lambda store: store.list_studies(cursor=page.cursor))
+        self.both(lambda store: _pages(store.claimable, limit=1))
         for study in self.model.list_studies().studies:
             self.study_is_equal(study.id)
 
@@ -331,6 +328,17 @@ class _StoreMachine(RuleBasedStateMachine):
         for number in (0, 1, 2, 99):
             self.both(methodcaller("command", study, number))
             self.both(methodcaller("trial", study, number))
+
+
+def _pages(read: Callable[..., StudyPage], *, limit: int) -> list[list[Study]]:
+    """All pages, each from where the store itself says that the last one ended: what a cursor holds is a store's own."""
+    pages, cursor = [], None
+    while True:
+        page = read(limit=limit, cursor=cursor)
+        pages.append(page.studies)
+        cursor = page.cursor
+        if cursor is None:
+            return pages
 
 
 def _plain(value: Any) -> Any:
