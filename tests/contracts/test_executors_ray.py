@@ -20,6 +20,13 @@ def cluster(tmp_path_factory):
     ray.shutdown()
 
 
+def test_whose_fault_a_lost_place_is():
+    is_nodes_fault = registry.resolve("trialist.execute.ray:is_nodes_fault", "a test")
+    assert is_nodes_fault("The actor died because its node has died. Node Id: 0f")
+    assert not is_nodes_fault("Task was killed due to the node running low on memory.")
+    assert not is_nodes_fault("The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR")
+
+
 class TestRay(ExecutorContract):
     worker_words = "ray"  # where it will be is the cluster's to say
 

@@ -294,12 +294,11 @@ class RayExecutor:
             message = f"no place for it could be made on the cluster: {words[-_LONGEST:]}"
             failure = Failure(reason=FailureReason.NOT_STARTED, message=message)
             return ExitedSignal(key=key, outcome=OutcomeKind.NOT_STARTED, error=failure)
-        by_node = isinstance(error, RayActorError) and (error.preempted or "node" in words.lower())
         return LostSignal(
             worker=running.place.name or "ray",
             keys=(key,),
             message=f"its place on the cluster was lost: {words[:_LONGEST]}",
-            is_blameless=by_node,
+            is_blameless=isinstance(error, RayActorError) and (error.preempted or is_nodes_fault(words)),
         )
 
     def lead_for(self, seconds: float) -> None:
@@ -328,6 +327,12 @@ class RayExecutor:
         shutil.rmtree(self._probe, ignore_errors=True)
         if self._owns_cluster:
             ray.shutdown()
+
+
+def is_nodes_fault(words: str) -> bool:
+    """Whether an actor died of its node's death; one that was ended because the node ran low on memory may be the cause."""
+    text = words.lower()
+    return "node" in text and "low on memory" not in text
 
 
 def connect(address: str | None, init: Mapping[str, Any]) -> bool:
